@@ -1,0 +1,77 @@
+# `make demo` shows the main job, `make test` proves it; both set everything up by themselves.
+.DEFAULT_GOAL := help
+.PHONY: help set-up dev demo test lint types template docs docs-check build layer check clean
+
+# The newest Python that works: a version manager's shim may be on PATH and yet refuse to run.
+PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	"$$python" -c 'import ssl, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& "$$python" -c 'import sys; print(sys.executable)' && break; done)
+UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
+export UV_PYTHON_DOWNLOADS = never
+RUN = .venv/bin/python -m
+
+help: ## these lines
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: set-up ## incidents played in an AWS account on this machine: no AWS, no Docker
+	@.venv/bin/holdfast demo $(ARGS)
+
+test: dev ## every test
+	$(RUN) pytest -n auto --cov --cov-report=term $(ARGS)
+
+lint: dev ## style, also of the template
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+
+types: dev ## mypy, strict; every guardrail's module has the same name, so each is checked by itself
+	$(RUN) mypy layers/holdfast/holdfast cli/holdfast_cli tests
+	for file in functions/*/*.py; do $(RUN) mypy "$$file" || exit 1; done
+
+template: dev ## the template as written, and as CloudFormation will see it
+	.venv/bin/cfn-lint template.yaml
+	$(RUN) holdfast_cli.local_cloud.transform template.yaml > .build/template.json
+	.venv/bin/cfn-lint .build/template.json
+
+docs: dev ## writes the generated pages
+	$(RUN) holdfast_cli.docs
+
+docs-check: dev ## fails when a generated page is stale
+	$(RUN) holdfast_cli.docs --check
+
+check: lint types template docs-check test ## all of these
+
+build: ## what `sam deploy` sends; needs the AWS SAM CLI and Python 3.13
+	sam build
+
+layer: .build/layer ## the functions' layer
+
+clean: ## back to a fresh clone
+	rm -rf .venv .venv-local-cloud .uv .build .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+
+set-up: .venv/.installed .venv-local-cloud/.installed .build/layer
+dev: .venv/.dev set-up
+
+.uv/bin/uv: requirements-uv.txt
+	@test -n "$(PYTHON)" || { echo "Holdfast needs Python 3.11 or newer with its venv module (Debian: apt-get install python3-venv)."; exit 1; }
+	"$(PYTHON)" -m venv --clear .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@touch $@
+
+.venv/.installed: uv.lock pyproject.toml | $(UV)
+	$(UV) sync --quiet --frozen --inexact --no-default-groups --python "$(PYTHON)"
+	@touch $@
+
+.venv/.dev: .venv/.installed
+	$(UV) sync --quiet --frozen --inexact --python "$(PYTHON)"
+	@touch $@
+
+# The local cloud pins its own botocore, so it lives in an environment of its own.
+.venv-local-cloud/.installed: uv.lock | $(UV)
+	UV_PROJECT_ENVIRONMENT=.venv-local-cloud $(UV) sync --quiet --frozen --only-group local-cloud --python "$(PYTHON)"
+	@touch $@
+
+.build/layer: layers/holdfast/Makefile layers/holdfast/requirements.txt $(wildcard layers/holdfast/holdfast/*.py) | .venv/.installed
+	@rm -rf $@
+	@$(MAKE) -s -C layers/holdfast build-Engine ARTIFACTS_DIR="$(CURDIR)/$@" PIP="$(abspath $(UV)) pip"
+	@.venv/bin/python -m compileall -q --invalidation-mode unchecked-hash "$@"
+	@touch $@
