@@ -1,0 +1,68 @@
+"""The minute's tick: what is due is looked at again, and when its hour has come, everything.
+
+It asks the ledger for pages that are due (crashed runs, deferred fixes, exemptions that expire) and puts looks on the
+bus, where the guardrails' own rules pick them up. It decides nothing and touches no resource.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from holdfast import telemetry
+from holdfast.digest import digest
+from holdfast.guardrail import looks, sweep
+from holdfast.ledger import SURVEY, now
+from holdfast.message import tell
+from holdfast.world import World
+
+# A look that keeps failing comes back after this many seconds, not at every tick: Lambda retries it meanwhile.
+PATIENCE = 300
+
+
+def tick(world: World, sweep_seconds: int) -> dict[str, int]:
+    """One minute's work. Returns how many looks, digests and sweeps were asked for."""
+    due, digests = defaultdict(list), 0
+    for guardrail, target, seen in world.ledger.due(now()):
+        if target == SURVEY:
+            tell_digest(guardrail, world)
+            digests += 1
+            continue
+        due[guardrail].append(target)
+        world.ledger.postpone(guardrail, target, seen, now() + PATIENCE)
+    for guardrail, targets in due.items():
+        for call in looks(guardrail, targets, world.bus):
+            world.aws.apply(call)
+    return {"looks": sum(map(len, due.values())), "digests": digests, "sweeps": sweep_if_due(world, sweep_seconds)}
+
+
+def tell_digest(guardrail: str, world: World) -> None:
+    record = digest(guardrail, world.here, world.ledger.standing(guardrail))
+    for call in tell(record, world.topic, world.bus):
+        world.aws.apply(call)
+    world.ledger.end_survey(guardrail)
+
+
+def sweep_if_due(world: World, seconds: int) -> int:
+    """Asked for first, noted after: a tick that dies in between sweeps twice rather than never."""
+    if now() < world.ledger.next_sweep():
+        return 0
+    world.aws.apply(sweep(world.bus))
+    world.ledger.set_next_sweep(now() + seconds)
+    return 1
+
+
+@cache
+def _wired(function_arn: str) -> World:
+    return World.of(function_arn, os.environ)
+
+
+def handler(raw: Mapping[str, Any], context: Any) -> dict[str, int]:
+    """Lambda's entry; the event says nothing that matters."""
+    done = tick(_wired(context.invoked_function_arn), int(os.environ["HOLDFAST_SWEEP_HOURS"]) * 3600)
+    telemetry.logger.info("tick", extra=done)
+    for name, number in done.items():
+        telemetry.count(name, number)
+    telemetry.flush()
+    return done

@@ -1,0 +1,31 @@
+"""Holdfast's engine: the one path every event takes. What a guardrail needs is here."""
+
+from holdfast.aws import Aws, buckets, unless
+from holdfast.event import Actor, Arn, BadEvent, Event, Place, first, listed, mapping
+from holdfast.guardrail import Guardrail, NoSettings
+from holdfast.model import ApiCall, Case, Violation
+from holdfast.settings import PrincipalArn, SharedSettings
+from holdfast.shape import Lacking, Misshapen
+
+__all__ = [
+    "Actor",
+    "ApiCall",
+    "Arn",
+    "Aws",
+    "BadEvent",
+    "Case",
+    "Event",
+    "Guardrail",
+    "Lacking",
+    "Misshapen",
+    "NoSettings",
+    "Place",
+    "PrincipalArn",
+    "SharedSettings",
+    "Violation",
+    "buckets",
+    "first",
+    "listed",
+    "mapping",
+    "unless",
+]

@@ -1,0 +1,113 @@
+"""The one door to AWS. It opens inward only, unless the engine itself makes a planned call."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from holdfast.event import Arn, Place
+from holdfast.model import ApiCall
+
+if TYPE_CHECKING:  # boto3's stubs type every client; at run time botocore alone makes them
+    from boto3.session import Session as TypedClients
+else:
+    TypedClients = object
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READS = ("Get", "List", "Describe", "Head", "Lookup", "Query")
+_planned: ContextVar[bool] = ContextVar("planned", default=False)
+
+
+class WriteRefused(RuntimeError):
+    """Something other than a planned call tried to change the account."""
+
+
+class Rejected(RuntimeError):
+    """A batch call answered 200 and took only some of its entries (EventBridge API, PutEvents)."""
+
+
+class Aws(TypedClients):
+    """Clients that read, typed like boto3's: `aws.client("kms").describe_key(…)`.
+
+    Any operation that is not a read is refused with WriteRefused; only `apply` makes writes. S3 calls carry
+    ExpectedBucketOwner, so that a bucket which was deleted and made again by somebody else is never touched.
+    """
+
+    def __init__(self, here: Place, config: Config | None = None) -> None:
+        self.here = here
+        self.session = botocore.session.get_session()
+        self.session.register("before-call", self._inward_only)
+        self.session.register("provide-client-params.s3", self._own_buckets_only)
+        defaults = Config(
+            retries={"mode": "adaptive", "max_attempts": 5},
+            connect_timeout=3,
+            read_timeout=15,
+            user_agent_extra="holdfast",
+        )
+        self._config = defaults.merge(config) if config else defaults
+        self._clients: dict[tuple[str, str], Any] = {}
+        if not TYPE_CHECKING:
+            self.client = self._client
+
+    def apply(self, call: ApiCall) -> Any:
+        """Makes a planned call. Raises ClientError and BotoCoreError as botocore does, and Rejected."""
+        with _outward():
+            answer = getattr(self._client(call.service, call.region), call.operation)(**call.parameters)
+        if answer.get("FailedEntryCount"):
+            raise Rejected(f"{call.operation}: {answer['Entries']}")
+        return answer
+
+    def _client(self, service: str, region: str = "") -> Any:
+        key = (service, region or self.here.region)
+        if key not in self._clients:
+            self._clients[key] = self.session.create_client(*key, config=self._config)
+        return self._clients[key]
+
+    def _inward_only(self, **happening: Any) -> None:
+        model = happening["model"]
+        if not (_planned.get() or model.name.startswith(READS)):
+            raise WriteRefused(f"{model.service_model.service_name}:{model.name} is not a read and was not planned")
+
+    def _own_buckets_only(self, **happening: Any) -> Any:
+        shape, params = happening["model"].input_shape, happening["params"]
+        takes_owner = shape is not None and "ExpectedBucketOwner" in shape.members
+        # Directory buckets answer 501 NotImplemented to the header (S3 API, GetBucketEncryption).
+        if not takes_owner or str(params.get("Bucket", "")).endswith("--x-s3"):
+            return params
+        return {"ExpectedBucketOwner": self.here.account, **params}
+
+
+@contextmanager
+def _outward() -> Iterator[None]:
+    token = _planned.set(True)
+    try:
+        yield
+    finally:
+        _planned.reset(token)
+
+
+def error_code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def unless(codes: str, ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """The answer, or None where AWS says one of `codes`: `unless("NoSuchBucketPolicy", s3.get_bucket_policy, …)`."""
+    try:
+        return ask(*args, **kwargs)
+    except ClientError as error:
+        if error_code(error) in codes.split():
+            return None
+        raise
+
+
+def buckets(aws: Aws) -> Iterator[Arn]:
+    """Every general purpose bucket of this Region (S3 API, ListBuckets)."""
+    for page in aws.client("s3").get_paginator("list_buckets").paginate(BucketRegion=aws.here.region):
+        for bucket in page["Buckets"]:
+            yield aws.here.bucket(bucket["Name"])

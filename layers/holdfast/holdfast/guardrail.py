@@ -1,0 +1,177 @@
+"""A guardrail, declared; and the Lambda handler that every one of them is."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from typing import Any, Generic
+
+from holdfast import shape, telemetry
+from holdfast.aws import Aws
+from holdfast.event import LOOK, SWEEP, Arn, Event, Place
+from holdfast.ledger import now
+from holdfast.model import ApiCall, Case, Outcome, Settings, Severity, State, Violation
+from holdfast.settings import Choices, choose
+from holdfast.visit import Delivery, Visit
+from holdfast.world import World
+
+BATCH = 50  # targets of one look: a minute's work for one function
+ENTRIES = 10  # events of one call: EventBridge API, PutEvents
+EVERYONE = "*"
+SURVEY_LASTS = 3600  # seconds: by then the looks of the first sweep are done
+
+
+class NotOurs(ValueError):
+    """A record of another account: never acted on."""
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """For a guardrail that leaves nothing to decide."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guardrail(Generic[State, Settings]):
+    """What a guardrail is made of; an instance is its Lambda handler.
+
+    targets    what a call touched: where to look, never what to believe
+    read       the live state; None when the thing is gone
+    evaluate   the decision
+    gone       the decision when nothing is there
+    inventory  everything it covers
+    settings   a frozen dataclass; a field without a default is required, and without it the guardrail is off
+    baseline   the State class, if the last known good state is kept
+    missing    error codes by which AWS says, to `read` or to the fix, that the target is not there
+    later      error codes by which AWS says that the fix can't be made yet, and in how many seconds to look again
+    defensive  events that are left alone when one of `responder_principals` made them
+    safer      whether a state that was found becomes the baseline though nobody with a say made it so
+    """
+
+    severity: Severity
+    targets: Callable[[Event], Iterable[Arn]]
+    read: Callable[[Case[State, Settings], Aws], State | None]
+    evaluate: Callable[[State, Case[State, Settings]], Violation | None]
+    inventory: Callable[[Aws], Iterable[Arn]]
+    settings: type[Settings]
+    gone: Callable[[Case[State, Settings]], Violation | None] = lambda case: None
+    baseline: type[State] | None = None
+    missing: frozenset[str] = frozenset()
+    later: Mapping[str, int] = field(default_factory=dict)
+    defensive: frozenset[str] = frozenset()
+    safer: Callable[[State, State], bool] = lambda found, baseline: False
+
+    def __call__(self, raw: dict[str, Any], context: Any) -> dict[str, str]:
+        """Lambda's entry. Returns the outcome by target."""
+        telemetry.count("event")
+        try:
+            return self.handle(raw, _wired(context.invoked_function_arn), Delivery.of(context))
+        finally:
+            telemetry.flush()
+
+    def handle(self, raw: Mapping[str, Any], world: World, delivery: Delivery) -> dict[str, str]:
+        """Guards every target of an event. One bad target doesn't keep the others from being guarded.
+
+        Raises NotOurs, BadEvent, Misshapen and GetParameterError before anything is looked at; then, together in an
+        ExceptionGroup, whatever went wrong with single targets.
+        """
+        _must_be_ours(raw, world.here)
+        event = Event.parse(raw, world.here)
+        if _is_failed(raw) or event.owner not in ("", world.here.account):
+            return {}
+        choices, settings = self.choices(world)
+        if settings is None or choices.mode(world.guardrail) == "off":
+            return {}
+        telemetry.delay(event.time if event.is_call else "")
+
+        def visit(target: Arn) -> Outcome:
+            return Visit(self, world, event, target, choices, settings, delivery).outcome()
+
+        return self._guard_all(self.hints(event, world), event, visit)
+
+    def choices(self, world: World) -> tuple[Choices, Settings | None]:
+        """What people decided, and the guardrail's settings; None when it lacks a required one, and so is off."""
+        parameters, stale = world.parameters.read()
+        if stale:
+            telemetry.logger.warning("settings are stale", extra={"why": stale})
+            telemetry.count("staleSettings")
+        choices = choose(world.guardrail, world.defaults, parameters)
+        try:
+            return choices, shape.parse(self.settings, choices.own, world.guardrail)
+        except shape.Lacking as lacking:
+            telemetry.logger.warning("off", extra={"lacks": str(lacking)})
+            return choices, None
+
+    def hints(self, event: Event, world: World) -> Iterable[Arn]:
+        """Where to look. A sweep too large for one function goes back to the bus in batches."""
+        if event.is_call:
+            return self._ours(self.targets(event), world)
+        if event.name == LOOK:
+            return self._ours(event.looks_at or (), world)
+        world.ledger.begin_survey(world.guardrail, now() + SURVEY_LASTS)
+        everything = sorted({*self.inventory(world.aws), *map(Arn, world.ledger.known(world.guardrail))})
+        if len(everything) <= BATCH:
+            return everything
+        for call in looks(world.guardrail, everything, world.bus):
+            world.aws.apply(call)
+        return ()
+
+    def _ours(self, targets: Iterable[Arn], world: World) -> Iterator[Arn]:
+        for target in dict.fromkeys(targets):
+            if target.account in ("", world.here.account):
+                yield target
+            else:
+                telemetry.logger.info("not ours", extra={"target": target})
+
+    def _guard_all(self, targets: Iterable[Arn], event: Event, visit: Callable[[Arn], Outcome]) -> dict[str, str]:
+        outcomes: dict[str, str] = {}
+        errors: list[Exception] = []
+        for target in targets:
+            try:
+                outcomes[target] = visit(target).value
+            except Exception as error:  # the other targets are guarded all the same, then all are raised
+                telemetry.logger.exception("failed", extra={"target": target})
+                errors.append(error)
+            telemetry.count(outcomes.get(target, "failed"))
+        telemetry.logger.info("done", extra={"event": event.name, "event_id": event.id, "outcomes": outcomes})
+        if errors:
+            raise ExceptionGroup(f"{len(errors)} of {len(errors) + len(outcomes)} targets failed", errors)
+        return outcomes
+
+
+def looks(guardrail: str, targets: Iterable[str], bus: str) -> Iterator[ApiCall]:
+    """Asks for another look at each target: PutEvents calls, which the guardrail's own rule answers."""
+    remaining = iter(targets)
+    batches = iter(lambda: list(islice(remaining, BATCH)), [])
+    entries = (_entry(LOOK, {"guardrail": guardrail, "targets": batch}, bus) for batch in batches)
+    for chunk in iter(lambda: list(islice(entries, ENTRIES)), []):
+        yield ApiCall("events", "put_events", {"Entries": chunk})
+
+
+def sweep(bus: str) -> ApiCall:
+    """Asks every guardrail to look at everything it covers."""
+    return ApiCall("events", "put_events", {"Entries": [_entry(SWEEP, {"guardrail": EVERYONE}, bus)]})
+
+
+def _entry(kind: str, detail: dict[str, Any], bus: str) -> dict[str, str]:
+    return {"Source": "holdfast", "DetailType": kind, "EventBusName": bus, "Detail": shape.text(detail)}
+
+
+def _must_be_ours(raw: Mapping[str, Any], here: Place) -> None:
+    """A rule on a shared bus, or somebody who may invoke us, could hand over another account's record."""
+    detail = raw.get("detail")
+    recipient = detail.get("recipientAccountId") if isinstance(detail, Mapping) else None
+    for account in (raw.get("account"), recipient):
+        if account is not None and str(account) != here.account:
+            raise NotOurs(f"an event of account {str(account)[:20]}, not {here.account}")
+
+
+def _is_failed(raw: Mapping[str, Any]) -> bool:
+    """The rule drops failed calls; one that comes by another way changed nothing either."""
+    return bool(raw["detail"].get("errorCode"))
+
+
+@cache
+def _wired(function_arn: str) -> World:
+    """At the first event, and kept: clients and settings outlive an invocation."""
+    return World.of(function_arn, os.environ)

@@ -1,0 +1,303 @@
+"""What must not be forgotten: one page per guardrail and target, and behind it the closed records.
+
+A page is one DynamoDB item, so the whole memory of a target costs one read:
+
+    guardrail, target   the key
+    open                the open record, while there is one
+    due, pending        when the watch must look again (epoch seconds), and the constant key of the sparse index
+    baseline            the last known good state
+    allowed             the state that a principal's exemption allowed
+    told                what was told last of a violation that stands, so that it is told once
+    rev                 counts the writes; every write is conditional on the one it has seen
+
+A closed record has the key `<target>#record#<id>` and expires; a version of the baseline `<target>#baseline#<version>`.
+The ledger is not a lock on safety: when DynamoDB fails the page is `lost`, fixes and messages go ahead, and the
+invocation fails at the end.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from holdfast import shape
+from holdfast.aws import Aws, error_code
+from holdfast.model import ApiCall, Outcome, Record
+
+INDEX = "due"
+PENDING = {"S": "pending"}
+SURVEY = "#survey"
+SWEEP = ("watch", "#sweep")
+STANDING = (Outcome.AUDITED, Outcome.EXEMPT, Outcome.ESCALATED)
+DAY = 86_400
+
+
+class LedgerLost(RuntimeError):
+    """The ledger could not be read or written. What was fixed is fixed and told; the event must come again."""
+
+
+class Moved(Exception):
+    """Another run wrote the page since it was read."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A last known good state, as plain JSON (None: that the thing is gone is good).
+
+    `by` is the principal who made it so; empty at first sight, when it is provisional. `moved_to` is the ARN under
+    which the thing was made again: that one has a baseline of its own.
+    """
+
+    version: int
+    state: Any
+    by: str = ""
+    at: int = 0
+    moved_to: str = ""
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The state that an exemption for one principal allowed: a look without an actor lets it stand."""
+
+    exemption: str
+    state: Any
+
+
+@dataclass(frozen=True)
+class Told:
+    """The last message about a target."""
+
+    outcome: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The table. `days` is how long closed records are kept."""
+
+    aws: Aws
+    table: str
+    days: int = 400
+
+    def page(self, guardrail: str, target: str) -> "Page":
+        """One consistent read. Never raises for DynamoDB's sake: the page is then `lost`."""
+        page = Page(self, guardrail, target)
+        page.load()
+        return page
+
+    def known(self, guardrail: str) -> Iterator[str]:
+        """Targets that a sweep must look at though they may be gone: with a baseline or an open record."""
+        pages = self._query(
+            KeyConditionExpression="guardrail = :g",
+            FilterExpression="attribute_exists(baseline) OR attribute_exists(#open)",
+            ExpressionAttributeNames={"#open": "open"},
+            ExpressionAttributeValues={":g": {"S": guardrail}},
+        )
+        for item in pages:
+            baseline = json.loads(item["baseline"]["S"]) if "baseline" in item else {}
+            if not baseline.get("moved_to"):
+                yield item["target"]["S"]
+
+    def due(self, now: int) -> Iterator[tuple[str, str, int]]:
+        """Guardrail, target and due time of every page that wants a look by now."""
+        pages = self._query(
+            IndexName=INDEX,
+            KeyConditionExpression="pending = :p AND due <= :now",
+            ExpressionAttributeValues={":p": PENDING, ":now": {"N": str(now)}},
+        )
+        yield from ((item["guardrail"]["S"], item["target"]["S"], int(item["due"]["N"])) for item in pages)
+
+    def postpone(self, guardrail: str, target: str, seen: int, until: int) -> None:
+        """So that a look which keeps failing is not asked for every minute; nothing if the page changed meanwhile."""
+        self._update(
+            Key=_key(guardrail, target),
+            UpdateExpression="SET due = :until",
+            ConditionExpression="due = :seen",
+            ExpressionAttributeValues={":until": {"N": str(until)}, ":seen": {"N": str(seen)}},
+        )
+
+    def survey_ends(self, guardrail: str) -> int:
+        """Until when what a sweep finds counts as older than Holdfast; 0 if there was no sweep yet."""
+        return self._clock(guardrail, SURVEY)
+
+    def begin_survey(self, guardrail: str, until: int) -> None:
+        """Marks the guardrail's first sweep; the watch tells its digest when it is over. Nothing at later sweeps."""
+        self._update(
+            Key=_key(guardrail, SURVEY),
+            UpdateExpression="SET #until = :until, due = :until, pending = :p",
+            ConditionExpression="attribute_not_exists(#until)",
+            ExpressionAttributeNames={"#until": "until"},
+            ExpressionAttributeValues={":until": {"N": str(until)}, ":p": PENDING},
+        )
+
+    def end_survey(self, guardrail: str) -> None:
+        self._update(Key=_key(guardrail, SURVEY), UpdateExpression="REMOVE due, pending")
+
+    def next_sweep(self) -> int:
+        """When the next sweep is due (epoch seconds); 0 if there was none yet."""
+        return self._clock(*SWEEP)
+
+    def set_next_sweep(self, until: int) -> None:
+        self._update(
+            Key=_key(*SWEEP),
+            UpdateExpression="SET #until = :until",
+            ExpressionAttributeNames={"#until": "until"},
+            ExpressionAttributeValues={":until": {"N": str(until)}},
+        )
+
+    def standing(self, guardrail: str) -> Iterator[tuple[str, Told, Baseline | None]]:
+        """Target, last message and baseline of every page, for a digest."""
+        pages = self._query(
+            KeyConditionExpression="guardrail = :g",
+            FilterExpression="attribute_exists(rev)",
+            ExpressionAttributeValues={":g": {"S": guardrail}},
+        )
+        for item in pages:
+            told = _parsed(Told, item, "told") or Told("", "")
+            yield item["target"]["S"], told, _parsed(Baseline, item, "baseline")
+
+    def _clock(self, guardrail: str, name: str) -> int:
+        item = self.aws.client("dynamodb").get_item(TableName=self.table, Key=_key(guardrail, name)).get("Item", {})
+        return int(item["until"]["N"]) if "until" in item else 0
+
+    def _update(self, **arguments: Any) -> None:
+        """UpdateItem, and nothing where its condition does not hold."""
+        try:
+            self.aws.apply(ApiCall("dynamodb", "update_item", {"TableName": self.table, **arguments}))
+        except ClientError as error:
+            if not _is_moved(error):
+                raise
+
+    def _query(self, **arguments: Any) -> Iterator[dict[str, Any]]:
+        pages = self.aws.client("dynamodb").get_paginator("query").paginate(TableName=self.table, **arguments)
+        for page in pages:
+            yield from page["Items"]
+
+
+@dataclass
+class Page:
+    """All that is known of one target. It is changed only by the methods that write it."""
+
+    ledger: Ledger
+    guardrail: str
+    target: str
+    rev: int = 0
+    open: Record | None = None
+    baseline: Baseline | None = None
+    allowed: Allowed | None = None
+    told: Told | None = None
+    lost: Exception | None = None
+
+    def load(self) -> None:
+        try:
+            answer = self.ledger.aws.client("dynamodb").get_item(
+                TableName=self.ledger.table, Key=_key(self.guardrail, self.target), ConsistentRead=True
+            )
+        except (ClientError, BotoCoreError) as error:
+            self.lost = error
+            return
+        item = answer.get("Item", {})
+        self.rev = int(item["rev"]["N"]) if "rev" in item else 0
+        self.open, self.baseline = _parsed(Record, item, "open"), _parsed(Baseline, item, "baseline")
+        self.allowed, self.told = _parsed(Allowed, item, "allowed"), _parsed(Told, item, "told")
+
+    def must_be_known(self) -> None:
+        """Raises LedgerLost if DynamoDB failed: for when only changing nothing is at stake."""
+        if self.lost:
+            raise LedgerLost(f"{self.guardrail} {self.target}: {self.lost}") from self.lost
+
+    def keep(self, record: Record, due: int) -> None:
+        """The record is open, and the watch looks at it when it is due. Raises Moved if another run was here."""
+        self._commit({"open": record}, due)
+        self.open = record
+
+    def remember(self, baseline: Baseline | None, told: Told | None = None) -> None:
+        """A compliant target: its baseline, and that nothing is wrong any more. Costs nothing when both are known."""
+        if (baseline, told, None) == (self.baseline, self.told, self.allowed):
+            return
+        try:
+            self._commit({"baseline": baseline, "told": told, "allowed": None}, 0, self._versioned(baseline))
+        except Moved:
+            return  # the other run has seen the same, or something newer
+        self.must_be_known()
+
+    def close(self, record: Record, baseline: Baseline | None, allowed: Allowed | None = None, due: int = 0) -> None:
+        """The record becomes history and the page is free again: both or neither.
+
+        A page that another run has written meanwhile was told and closed by it. Raises LedgerLost if DynamoDB failed.
+        """
+        told = Told(record.outcome, record.what) if record.outcome in STANDING else None
+        values = {"open": None, "told": told, "baseline": baseline, "allowed": allowed}
+        history = {"record": _text(record), "expires": {"N": str(record.closed + self.ledger.days * DAY)}}
+        puts = [self._put(f"record#{record.id}", history), *self._versioned(baseline)]
+        try:
+            self._commit(values, due, puts)
+        except Moved:
+            return
+        self.must_be_known()
+
+    def _versioned(self, baseline: Baseline | None) -> list[dict[str, Any]]:
+        if baseline is None or baseline == self.baseline:
+            return []
+        return [self._put(f"baseline#{baseline.version}", {"version": _text(baseline)})]
+
+    def _put(self, suffix: str, values: dict[str, Any]) -> dict[str, Any]:
+        item = {**_key(self.guardrail, f"{self.target}#{suffix}"), **values}
+        return {"Put": {"TableName": self.ledger.table, "Item": item}}
+
+    def _commit(self, values: Mapping[str, Any], due: int, puts: list[dict[str, Any]] | None = None) -> None:
+        if self.lost:
+            return
+        update = self._update(values, due)
+        call = ApiCall("dynamodb", "update_item", update)
+        if puts:
+            call = ApiCall("dynamodb", "transact_write_items", {"TransactItems": [*puts, {"Update": update}]})
+        try:
+            self.ledger.aws.apply(call)
+            self.rev += 1
+        except (ClientError, BotoCoreError) as error:
+            if isinstance(error, ClientError) and _is_moved(error):
+                raise Moved(self.target) from error
+            self.lost = error
+
+    def _update(self, values: Mapping[str, Any], due: int) -> dict[str, Any]:
+        """The arguments of UpdateItem. None removes an attribute; `rev` must still be what was read."""
+        given = {name: _text(value) for name, value in values.items() if value is not None}
+        given |= {"rev": {"N": str(self.rev + 1)}} | ({"due": {"N": str(due)}, "pending": PENDING} if due else {})
+        removed = [name for name, value in values.items() if value is None] + ([] if due else ["due", "pending"])
+        sets = ", ".join(f"#{name} = :{name}" for name in given)
+        return {
+            "TableName": self.ledger.table,
+            "Key": _key(self.guardrail, self.target),
+            "UpdateExpression": f"SET {sets}" + (f" REMOVE {', '.join('#' + n for n in removed)}" if removed else ""),
+            "ConditionExpression": "#rev = :seen" if self.rev else "attribute_not_exists(#rev)",
+            "ExpressionAttributeNames": {f"#{name}": name for name in [*given, *removed]},
+            "ExpressionAttributeValues": {f":{name}": value for name, value in given.items()}
+            | ({":seen": {"N": str(self.rev)}} if self.rev else {}),
+        }
+
+
+def now() -> int:
+    return int(time.time())
+
+
+def _key(guardrail: str, target: str) -> dict[str, Any]:
+    return {"guardrail": {"S": guardrail}, "target": {"S": target}}
+
+
+def _text(value: Any) -> dict[str, str]:
+    return {"S": json.dumps(shape.plain(value))}
+
+
+def _parsed(kind: Any, item: Mapping[str, Any], name: str) -> Any:
+    return shape.parse(kind, json.loads(item[name]["S"]), f"ledger.{name}") if name in item else None
+
+
+def _is_moved(error: ClientError) -> bool:
+    """A failed condition, alone or in a transaction (DynamoDB API, TransactWriteItems, CancellationReasons)."""
+    reasons = error.response.get("CancellationReasons") or ()
+    codes = {str(reason.get("Code")) for reason in reasons} | {error_code(error)}
+    return bool(codes & {"ConditionalCheckFailedException", "ConditionalCheckFailed"})

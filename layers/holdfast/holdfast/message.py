@@ -1,0 +1,180 @@
+"""A record as people and machines read it. Pure: the engine makes the calls.
+
+Whatever came from an event, a policy or a tag was written by somebody else: before a person sees it, it is redacted,
+put on one line and cut.
+"""
+
+import difflib
+import json
+import re
+import shlex
+import unicodedata
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from holdfast import shape
+from holdfast.model import ApiCall, Record
+
+SUBJECT = 100  # characters, ASCII: SNS API, Publish
+LINE = 600
+BODY = 100_000  # characters of each form: SNS refuses messages over 256 KB, and both forms go in one
+
+SECRETS = re.compile(
+    r"\b(?P<id>AKIA|ASIA)[A-Z0-9]{12,}"
+    r"|(?P<url>(?i:x-amz-(?:security-token|signature|credential))=)[^&\s\"']+"
+    r"|(?P<name>(?i:secret|password|passwd|session_?token|api_?key)[\w-]{0,20}[\"']?\s*[:=]\s*[\"']?)[^\s\"',}]{6,}"
+)
+# A reader's program must not make a link, a tag or formatting of what somebody else wrote.
+MARKUP = str.maketrans({"`": "'", "<": "‹", ">": "›", "\\": "/"})
+
+HEADLINES = {
+    "remediated": "was broken and is back",
+    "escalated": "is broken and needs a person",
+    "audited": "is broken; Holdfast only watches",
+    "exempt": "differs, and may",
+    "deferred": "is broken; the fix has to wait",
+    "compliant": "is in order",
+}
+
+
+def tell(record: Record, topic: str, bus: str) -> tuple[ApiCall, ...]:
+    """The calls that tell a record: SNS for people and queues, EventBridge for others to build on."""
+    text = json.dumps(envelope(record))
+    forms = {"default": text, "email": mail(record), "sms": subject(record)}
+    names = ("guardrail", "severity", "outcome", "account", "region")
+    publish = {
+        "TopicArn": topic,
+        "Subject": subject(record),
+        "Message": json.dumps(forms),
+        "MessageStructure": "json",
+        "MessageAttributes": {n: {"DataType": "String", "StringValue": getattr(record, n)} for n in names},
+    }
+    entry = {
+        "Source": "holdfast",
+        "DetailType": "Holdfast Record",
+        "Detail": text,
+        "EventBusName": bus,
+        "Resources": [record.target],
+    }
+    return ApiCall("events", "put_events", {"Entries": [entry]}), ApiCall("sns", "publish", publish)
+
+
+def envelope(record: Record) -> dict[str, Any]:
+    """The record as machines get it: everything, but secrets, and never more than fits in a message."""
+    full: dict[str, Any] = _redacted(shape.plain(record)) | {"id": record.id}
+    for bulky in ("undo", "found", "left", "calls"):
+        if len(json.dumps(full)) <= BODY:
+            break
+        full[bulky] = {"omitted": "too large for a message; the ledger has it"} if bulky in ("found", "left") else []
+    return full
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _redacted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_redacted(item) for item in value]
+    return SECRETS.sub(_mask, value) if isinstance(value, str) else value
+
+
+def _mask(found: "re.Match[str]") -> str:
+    return f"{found['id'] or found['url'] or found['name']}[redacted]"
+
+
+def clean(text: Any, limit: int = LINE) -> str:
+    """Somebody else's text, safe to show: one line, no secrets, no links, markup, control or direction marks."""
+    shown = SECRETS.sub(_mask, str(text)).translate(MARKUP)
+    shown = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in shown)
+    shown = shown.replace("://", "[:]//").replace("](", "] (")
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def subject(record: Record) -> str:
+    """Under 100 ASCII characters, or SNS refuses it."""
+    thing = record.target.partition(":")[2].rpartition(":")[2] or record.target
+    text = clean(f"[{record.severity}] {record.outcome}: {record.guardrail} - {thing}", 400)
+    return text.encode("ascii", "replace").decode()[: SUBJECT - 1]
+
+
+def mail(record: Record) -> str:
+    """What a tired person reads: who did what, what was found, what was done, and what to do next."""
+    lines = [line for section in (_facts(record), _actions(record), _next_steps(record)) for line in section]
+    return "\n".join(lines)[:BODY]
+
+
+def _facts(record: Record) -> Iterator[str]:
+    yield f"{clean(record.target)} {HEADLINES[record.outcome]}."
+    yield ""
+    yield f"Guardrail: {record.guardrail} ({record.severity}), account {record.account}, {record.region}"
+    yield f"Found:     {clean(record.what)}"
+    yield f"Who:       {_who(record)}"
+    yield f"When:      {clean(record.event_time) or stamp(record.opened)}, told {stamp(record.closed)}"
+    if record.reason:
+        yield f"Why so:    {clean(record.reason)}"
+
+
+def _who(record: Record) -> str:
+    actor = record.actor
+    if not (actor.arn or actor.ip):
+        return f"not known ({clean(record.event_name)})"
+    session = f", session {clean(actor.session, 100)}" if actor.session else ""
+    via = f", through {clean(actor.via, 100)}" if actor.via and actor.via != actor.arn else ""
+    place = f" from {clean(actor.ip, 100)} with {clean(actor.agent, 160)}" if actor.ip else ""
+    return f"{clean(actor)} ({clean(actor.kind, 40)}{session}{via}) called {clean(record.event_name, 100)}{place}"
+
+
+def _actions(record: Record) -> Iterator[str]:
+    if record.calls:
+        yield ""
+        yield {True: "Calls made:", False: "Calls it would have made:"}[record.applied]
+        yield from (f"  {command(call)}" for call in record.calls)
+    if changed := diff(record):
+        yield ""
+        yield "Before (-) and after (+):"
+        yield from (f"  {clean(line)}" for line in changed)
+
+
+def _next_steps(record: Record) -> Iterator[str]:
+    if record.todo:
+        yield ""
+        yield f"What to do: {clean(record.todo, 2000)}"
+    if record.outcome in ("remediated", "audited", "escalated"):
+        yield ""
+        yield "If this was meant, exempt it (who answers for it, why, until when):"
+        yield f"  {command(exempting(record))}"
+    if record.undo and record.applied:
+        yield "and then undo what was done:"
+        yield from (f"  {command(call)}" for call in record.undo)
+    yield ""
+    yield f"Record {clean(record.id)}"
+
+
+def exempting(record: Record) -> ApiCall:
+    """The call that exempts the target; its owner, reason and expiry are for the reader to fill in."""
+    value = {"resource": record.target, "owner": "YOU", "reason": "WHY", "expires": "YYYY-MM-DD"}
+    name = f"/holdfast/exemptions/{record.guardrail}/NAME"
+    return ApiCall("ssm", "put_parameter", {"Name": name, "Type": "String", "Value": json.dumps(value)})
+
+
+def command(call: ApiCall) -> str:
+    """The call for a shell. One that somebody else's text has made unsafe to show is only named."""
+    service = {"s3": "s3api"}.get(call.service, call.service)
+    region = f" --region {call.region}" if call.region else ""
+    text = json.dumps(shape.plain(call.parameters))
+    line = f"aws {service} {call.operation.replace('_', '-')}{region} --cli-input-json {shlex.quote(text)}"
+    shown = clean(line.replace("\\", ""), BODY)
+    safe = shown == line.replace("\\", "")
+    return line if safe else f"aws {service} {call.operation.replace('_', '-')} … (the ledger's record has the rest)"
+
+
+def diff(record: Record) -> list[str]:
+    """What was seen before and after: observed, not intended. Empty when nothing was looked at again."""
+    if record.left is None and not record.applied:
+        return []
+    was, now = (json.dumps(state, indent=1, sort_keys=True).splitlines() for state in (record.found, record.left))
+    return [line for line in difflib.unified_diff(was, now, n=0, lineterm="") if line[:2] not in ("--", "++", "@@")]
+
+
+def stamp(epoch: int) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,173 @@
+"""What people may decide: modes, settings and exemptions.
+
+CloudFormation gives the defaults (as JSON in the environment), SSM parameters under `/holdfast/` override them:
+`/holdfast/settings` (shared), `/holdfast/settings/<guardrail>`, `/holdfast/exemptions/<guardrail>/<name>`.
+Settings that can't be read are not guessed: the last copy is used, or the event fails and is retried.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from holdfast import shape
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.parameters import SSMProvider
+
+    from holdfast.aws import Aws
+
+PATH = "/holdfast"
+MAX_AGE = 60  # seconds that a copy of the parameters is good for
+
+Mode = Literal["audit", "enforce", "off"]
+# IAM ARNs with a literal account: an sts ARN names a session, and `*` as account would admit anybody.
+PrincipalArn = Annotated[str, r"arn:aws[\w-]*:iam::\d{12}:(role|user)/[\w+=,.@/*?-]+"]
+
+
+@dataclass(frozen=True)
+class SharedSettings:
+    """What several guardrails share.
+
+    `mode` is for all guardrails, `modes` for one each. `break_glass_arns` always alert and are never locked out.
+    Changes by `baseline_principals` are the new good state; the defensive acts of `responder_principals` stand.
+    Until `remediate_existing`, what was wrong before Holdfast enforced is only audited.
+    """
+
+    mode: Mode = "audit"
+    modes: Mapping[str, Mode] = field(default_factory=dict)
+    break_glass_arns: tuple[PrincipalArn, ...] = ()
+    baseline_principals: tuple[PrincipalArn, ...] = ()
+    responder_principals: tuple[PrincipalArn, ...] = ()
+    remediate_existing: bool = False
+
+
+@dataclass(frozen=True)
+class Exemption:
+    """A resource (ARN pattern with `*` and `?`) that a guardrail leaves alone, for one principal or for all.
+
+    `owner` and `reason` say who answers for it, `expires` (ISO 8601 date or time, UTC) until when.
+    """
+
+    resource: Annotated[str, r"arn:aws[\w*-]*:.{1,1024}"]
+    owner: Annotated[str, r"[^\n]{1,200}"]
+    reason: Annotated[str, r"[^\n]{1,500}"]
+    expires: Annotated[str, r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?Z?)?"]
+    principal: PrincipalArn | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            self.until  # noqa: B018 - an impossible date must be refused when it is read, not when it is used
+        except ValueError as error:
+            raise shape.Misshapen(f"expires: {error}") from None
+
+    @property
+    def until(self) -> int:
+        """Epoch seconds; of a date the end of that day."""
+        if len(self.expires) == len("2026-01-31"):
+            day = date.fromisoformat(self.expires)
+            return int(datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC).timestamp())
+        return int(datetime.fromisoformat(self.expires.removesuffix("Z")).replace(tzinfo=UTC).timestamp())
+
+    def covers(self, target: str, actor: str) -> bool:
+        """True now, for this target and for this (trusted) actor."""
+        return (
+            fnmatchcase(target, self.resource)
+            and (self.principal is None or named(actor, (self.principal,)))
+            and time.time() <= self.until
+        )
+
+
+def named(actor: str, principals: tuple[str, ...]) -> bool:
+    """True if one of the patterns names the actor. Nobody is named by none."""
+    return bool(actor) and any(fnmatchcase(actor, pattern) for pattern in principals)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What was decided for one guardrail: `own` is its settings as plain JSON, not yet checked."""
+
+    shared: SharedSettings
+    own: Mapping[str, Any]
+    exemptions: Mapping[str, Exemption]
+
+    def mode(self, guardrail: str) -> Mode:
+        return self.shared.modes.get(guardrail, self.shared.mode)
+
+
+def choose(guardrail: str, defaults: "Defaults", parameters: Mapping[str, str]) -> Choices:
+    """`parameters` as `get_multiple` gives them: names without the leading path. Raises Misshapen with the name.
+
+    Only what lies in this guardrail's own path is looked at, so that another's bad parameter doesn't stop it.
+    """
+    own, exempt = f"settings/{guardrail}", f"exemptions/{guardrail}/"
+    shared = dict(defaults.shared) | _object("settings", parameters.get("settings", "{}"))
+    return Choices(
+        shape.parse(SharedSettings, shared, f"{PATH}/settings"),
+        dict(defaults.own) | _object(own, parameters.get(own, "{}")),
+        {
+            name.removeprefix(exempt): shape.parse(Exemption, _object(name, text), f"{PATH}/{name}")
+            for name, text in parameters.items()
+            if name.startswith(exempt)
+        },
+    )
+
+
+def _object(name: str, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise shape.Misshapen(f"{PATH}/{name}: not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise shape.Misshapen(f"{PATH}/{name}: not a JSON object")
+    return value
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The stack's own parameters, as plain JSON."""
+
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Defaults":
+        """From HOLDFAST_SHARED and HOLDFAST_SETTINGS. A list that is empty in the template comes as one empty text."""
+        read = (environment.get(name) or "{}" for name in ("HOLDFAST_SHARED", "HOLDFAST_SETTINGS"))
+        return cls(*(_without_blanks(json.loads(text)) for text in read))
+
+
+def _without_blanks(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value not in ("", [""], [])}
+
+
+class Parameters:
+    """The tree under `/holdfast/`, read by Powertools and kept for a minute; longer while it can't be read."""
+
+    def __init__(self, aws: "Aws") -> None:
+        self._aws = aws
+        self._last: Mapping[str, str] | None = None
+
+    def read(self) -> tuple[Mapping[str, str], str]:
+        """The parameters, and why they are stale (empty when they are not). Raises GetParameterError without a copy."""
+        from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+
+        try:
+            read = self._provider.get_multiple(PATH, recursive=True, max_age=MAX_AGE)
+        except GetParameterError as error:
+            if self._last is None:
+                raise
+            return self._last, str(error)
+        self._last = {name: str(value) for name, value in read.items()}
+        return self._last, ""
+
+    @cached_property
+    def _provider(self) -> "SSMProvider":
+        # Imported when it is needed: it costs start-up, and the watch reads no settings.
+        from aws_lambda_powertools.utilities.parameters import SSMProvider
+
+        return SSMProvider(boto3_client=self._aws.client("ssm"))

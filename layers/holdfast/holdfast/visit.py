@@ -1,0 +1,360 @@
+"""The one path: one event, one target, from look to outcome.
+
+read → evaluate → exempt? → audit? → record → apply → read → evaluate → notify → close
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic
+
+from botocore.exceptions import ClientError
+
+from holdfast import shape, telemetry
+from holdfast.aws import error_code
+from holdfast.event import Arn, Event
+from holdfast.ledger import Allowed, Baseline, LedgerLost, Moved, Page, Told, now
+from holdfast.message import tell
+from holdfast.model import Case, Outcome, Record, Settings, State, Violation
+from holdfast.settings import Choices, Exemption, named
+from holdfast.world import World
+
+if TYPE_CHECKING:
+    from holdfast.guardrail import Guardrail
+
+ROUNDS = 3
+MARGIN = 30  # seconds after a function's time-out when its run is surely over
+
+
+class StillViolating(RuntimeError):
+    """Three rounds of fixing did not help."""
+
+
+class Contended(RuntimeError):
+    """Other runs kept writing the page of this target."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One invocation: Lambda's request id (the same when Lambda retries) and when its run is surely over."""
+
+    id: str
+    ends: int
+
+    @classmethod
+    def of(cls, context: Any) -> "Delivery":
+        remaining = int(context.get_remaining_time_in_millis() / 1000)
+        return cls(str(context.aws_request_id), now() + remaining + MARGIN)
+
+
+@dataclass
+class Visit(Generic[State, Settings]):
+    """Finds out what is so, and leaves it as it should be. `outcome` is the whole path."""
+
+    guardrail: "Guardrail[State, Settings]"
+    world: World
+    event: Event
+    target: Arn
+    choices: Choices
+    settings: Settings
+    delivery: Delivery
+    page: Page = field(init=False)
+    case: Case[State, Settings] = field(init=False)
+    state: State | None = field(init=False)
+
+    def outcome(self) -> Outcome:
+        """Raises LedgerLost, StillViolating, and what AWS answers that nobody expected."""
+        for _ in range(ROUNDS):
+            try:
+                return self._attempt()
+            except Moved:
+                continue  # another run was here: everything is looked at anew
+        raise Contended(self.target)
+
+    def _attempt(self) -> Outcome:
+        self.page = self.world.ledger.page(self.world.guardrail, self.target)
+        self.case = self._case()
+        self.state, violation = self._look()
+        if violation is None:
+            return self._compliant()
+        for decide in (self._accepted, self._exempted, self._unfixable, self._audited):
+            if decided := decide(violation):
+                return decided
+        return self._mend(violation)
+
+    def _case(self) -> Case[State, Settings]:
+        stored, kind = self.page.baseline, self.guardrail.baseline
+        known = shape.parse(kind, stored.state, "baseline") if kind and stored and stored.state is not None else None
+        waited = now() - self.page.open.opened if self.page.open else 0
+        shared, here, actor = self.choices.shared, self.world.here, self.event.trusted_actor
+        return Case(self.target, self.settings, shared, known, here, actor, waited)
+
+    def _look(self) -> tuple[State | None, Violation | None]:
+        """The live state and the decision on it."""
+        state = self._read()
+        if state is None:
+            return None, self._gone()
+        # first seen by a sweep: how it is, is how it should be
+        case = replace(self.case, baseline=state) if self._is_first_sight() else self.case
+        return state, self.guardrail.evaluate(state, case)
+
+    def _is_first_sight(self) -> bool:
+        """A look at what no call has broken: with an open record one has."""
+        page = self.page
+        unknown = page.baseline is None and page.open is None and page.lost is None
+        return unknown and self.guardrail.baseline is not None and not self.event.is_call
+
+    def _read(self) -> State | None:
+        try:
+            return self.guardrail.read(self.case, self.world.aws)
+        except ClientError as error:
+            if error_code(error) not in self.guardrail.missing:
+                raise
+            return None
+
+    def _gone(self) -> Violation | None:
+        known = self.page.baseline
+        if known and known.state is None:
+            return None  # somebody who may do so has taken it away
+        if self.guardrail.baseline and self.page.lost:
+            raise LedgerLost(self.target) from self.page.lost  # it may well have a baseline: no guess
+        if not self.event.is_call and known is None and self.page.open is None:
+            return None  # a look at what is neither there nor known: anybody may ask for one
+        return self.guardrail.gone(self.case)
+
+    def _compliant(self) -> Outcome:
+        page, record = self.page, self.page.open
+        if record and self._mine(record):  # fixed by a run that died, or settled without us while it was deferred
+            ended = Outcome.REMEDIATED if record.applied else Outcome.COMPLIANT
+            done = replace(record, outcome=ended.value, left=shape.plain(self.state))
+            return self._finish(done, quiet=ended is Outcome.COMPLIANT)
+        page.must_be_known()
+        if record is None and named(self.case.actor, self.choices.shared.break_glass_arns):
+            seen = Violation(f"the break-glass principal called {self.event.name}; nothing is wrong")
+            return self._conclude(seen, Outcome.COMPLIANT, "every use of break-glass is told")
+        if record is None:
+            page.remember(self._baseline())
+        return Outcome.COMPLIANT
+
+    def _accepted(self, violation: Violation) -> Outcome | None:
+        """Changes by those who may change what is good: the state they left is the new baseline."""
+        why = self._authority()
+        if not why or self.guardrail.baseline is None or self.page.lost:
+            return None
+        if self.state is not None and self.event.name not in self.guardrail.defensive:
+            itself = replace(self.case, baseline=self.state)
+            if self.guardrail.evaluate(self.state, itself) is not None:
+                return None  # nobody's change makes a state good that is bad in itself
+        adopted = self._next_baseline(shape.plain(self.state), self.case.actor)
+        return self._conclude(replace(violation, fix=(), undo=()), Outcome.EXEMPT, why, baseline=adopted)
+
+    def _authority(self) -> str:
+        actor, shared = self.case.actor, self.choices.shared
+        if named(actor, shared.baseline_principals):
+            return f"{actor} is one of baseline_principals: this is the new good state"
+        if self.event.name in self.guardrail.defensive and named(actor, shared.responder_principals):
+            return f"{actor} is one of responder_principals: a defensive act is not undone"
+        return ""
+
+    def _exempted(self, violation: Violation) -> Outcome | None:
+        found = self._exemption()
+        if found is None:
+            return None
+        name, exemption = found
+        reason = f"exemption {name}: {exemption.reason} (owner {exemption.owner}, until {exemption.expires})"
+        allowed = Allowed(name, shape.plain(self.state)) if exemption.principal else None
+        return self._conclude(violation, Outcome.EXEMPT, reason, allowed=allowed, due=exemption.until + 1)
+
+    def _exemption(self) -> tuple[str, Exemption] | None:
+        for name, exemption in self.choices.exemptions.items():
+            if exemption.covers(self.target, self.case.actor) or self._allowed_before(name, exemption):
+                return name, exemption
+        return None
+
+    def _allowed_before(self, name: str, exemption: Exemption) -> bool:
+        """A sweep has no actor: it lets stand exactly the state that the exempt principal made."""
+        allowed = self.page.allowed
+        return (
+            allowed == Allowed(name, shape.plain(self.state))
+            and exemption.principal is not None
+            and exemption.covers(self.target, exemption.principal)
+        )
+
+    def _unfixable(self, violation: Violation) -> Outcome | None:
+        if violation.later and not violation.fix and not self._audit_reason(violation):
+            return self._defer(self._record(violation), violation.later, violation.todo)
+        return None if violation.fix else self._conclude(violation, Outcome.ESCALATED)
+
+    def _audited(self, violation: Violation) -> Outcome | None:
+        if reason := self._audit_reason(violation):
+            return self._conclude(violation, Outcome.AUDITED, reason)
+        if not self.event.is_call and not self.choices.shared.remediate_existing and self._stood_before():
+            reason = "it was so before Holdfast enforced, and remediate_existing is off"
+            return self._conclude(violation, Outcome.AUDITED, reason, quiet=True)
+        return None
+
+    def _audit_reason(self, violation: Violation) -> str:
+        mode = self.choices.mode(self.world.guardrail)
+        return "the mode is audit" if mode == "audit" else violation.audit_only
+
+    def _stood_before(self) -> bool:
+        page = self.page
+        if page.open or page.lost:
+            return False
+        if page.told:
+            return page.told.outcome == Outcome.AUDITED.value
+        return now() < self.world.ledger.survey_ends(self.world.guardrail)
+
+    def _mend(self, violation: Violation) -> Outcome:
+        record = replace(self._record(violation), applied=True)
+        mine = self.page.open is None or self._mine(self.page.open)
+        if mine:
+            self._keep(record)
+        for _ in range(ROUNDS):
+            if wait := self._apply(violation):
+                return self._defer(record, *wait) if mine else Outcome.DEFERRED
+            self.state, rest = self._look()
+            if rest is None or not rest.fix or self._audit_reason(rest):
+                return self._mended(record, rest) if mine else Outcome.REMEDIATED
+            violation = rest
+            record = replace(record, calls=record.calls + rest.fix)
+            if mine:
+                self._keep(record)
+        raise StillViolating(f"{self.target}: {violation.what}")
+
+    def _keep(self, record: Record) -> None:
+        self.page.keep(record, record.lease)
+        if self.page.lost:
+            telemetry.unrecorded(shape.plain(record))
+
+    def _apply(self, violation: Violation) -> tuple[int, str] | None:
+        """Makes the calls; if one can't be made yet, in how many seconds to look again, and why."""
+        for call in violation.fix:
+            try:
+                self.world.aws.apply(call)
+            except ClientError as error:
+                code = error_code(error)
+                if code in self.guardrail.missing:
+                    return None  # it vanished under the fix: the next look sees that
+                if code not in self.guardrail.later:
+                    raise
+                return self.guardrail.later[code], str(error)
+        return None
+
+    def _mended(self, record: Record, rest: Violation | None) -> Outcome:
+        done = replace(record, left=shape.plain(self.state), outcome=Outcome.REMEDIATED.value)
+        if rest is None:
+            return self._finish(done)
+        if rest.later and not rest.fix:
+            return self._defer(done, rest.later, rest.what)
+        todo = " ".join(filter(None, (f"Still: {rest.what}.", rest.todo)))
+        return self._finish(replace(done, outcome=Outcome.ESCALATED.value, todo=todo))
+
+    def _defer(self, record: Record, seconds: int, why: str) -> Outcome:
+        """Work in hand: it is told when it is done or given up, and the watch sees to it."""
+        waiting = replace(record, reason=why, lease=0)  # nobody's run: whoever looks next takes it over
+        self.page.keep(waiting, now() + seconds)
+        self.page.must_be_known()
+        return Outcome.DEFERRED
+
+    def _mine(self, record: Record) -> bool:
+        """Ours to finish: this delivery's own (Lambda retried it), or of a run that is surely over."""
+        return record.delivery == self.delivery.id or record.lease < now()
+
+    def _record(self, violation: Violation) -> Record:
+        """A new record; or the open one, taken over from a run that is over."""
+        found, event = shape.plain(self.state), self.event
+        old = self.page.open if self.page.open and self._mine(self.page.open) else None
+        fresh = Record(
+            guardrail=self.world.guardrail,
+            severity=self.guardrail.severity,
+            account=self.world.here.account,
+            region=self.world.here.region,
+            target=self.target,
+            event_id=event.id,
+            event_name=event.name,
+            event_time=event.time,
+            actor=event.actor,
+            opened=now(),
+            delivery=self.delivery.id,
+            lease=self.delivery.ends,
+            what=violation.what,
+            found=found,
+            calls=violation.fix,
+            undo=violation.undo,
+            todo=violation.todo,
+        )
+        if old is None:
+            return fresh
+        return replace(
+            old,
+            calls=old.calls + tuple(call for call in violation.fix if call not in old.calls),
+            undo=old.undo or violation.undo,
+            todo=violation.todo,
+            reason="",
+            delivery=self.delivery.id,
+            lease=self.delivery.ends,
+        )
+
+    def _baseline(self) -> Baseline | None:
+        """What to keep after a look that found nothing wrong: first sight makes a provisional one."""
+        known, kind, state = self.page.baseline, self.guardrail.baseline, self.state
+        if kind is None or self.page.lost or not isinstance(state, kind):
+            return known
+        if known is None or known.state is None or self.guardrail.safer(state, shape.parse(kind, known.state)):
+            sure = named(self.case.actor, self.choices.shared.baseline_principals)
+            return self._next_baseline(shape.plain(state), self.case.actor if sure else "")
+        return self._followed(known, str(getattr(state, "arn", self.target)), state)
+
+    def _next_baseline(self, state: Any, by: str) -> Baseline:
+        known = self.page.baseline
+        return Baseline(known.version + 1 if known else 1, state, by, now())
+
+    def _followed(self, known: Baseline, arn: str, state: State) -> Baseline:
+        """A thing made again under another ARN takes its baseline with it."""
+        if arn in (self.target, known.moved_to):
+            return known
+        page = self.world.ledger.page(self.world.guardrail, arn)
+        if page.baseline is None:
+            page.remember(Baseline(1, shape.plain(state), known.by, now()))
+        return replace(known, version=known.version + 1, moved_to=arn)
+
+    def _conclude(
+        self,
+        violation: Violation,
+        outcome: Outcome,
+        reason: str = "",
+        *,
+        baseline: Baseline | None = None,
+        allowed: Allowed | None = None,
+        due: int = 0,
+        quiet: bool = False,
+    ) -> Outcome:
+        """An end without a fix. The same standing violation is recorded and told once; break-glass always."""
+        self.page.must_be_known()
+        told, opened = Told(outcome.value, violation.what), self.page.open
+        alarm = named(self.case.actor, self.choices.shared.break_glass_arns)
+        if self.page.told == told and not opened and not alarm and allowed == self.page.allowed:
+            return outcome
+        if opened and not self._mine(opened):
+            return outcome  # the run that holds the record tells
+        record = replace(self._record(violation), outcome=outcome.value, reason=reason)
+        return self._finish(record, baseline=baseline, allowed=allowed, due=due, quiet=quiet)
+
+    def _finish(
+        self,
+        record: Record,
+        *,
+        baseline: Baseline | None = None,
+        allowed: Allowed | None = None,
+        due: int = 0,
+        quiet: bool = False,
+    ) -> Outcome:
+        """Tells, then closes: whoever dies in between tells again."""
+        closed = replace(record, closed=now())
+        outcome = Outcome(closed.outcome)
+        if not quiet:
+            for call in tell(closed, self.world.topic, self.world.bus):
+                self.world.aws.apply(call)
+        good = outcome in (Outcome.REMEDIATED, Outcome.COMPLIANT)
+        kept = baseline or (self._baseline() if good else self.page.baseline)
+        self.page.close(closed, kept, allowed, due)
+        return outcome

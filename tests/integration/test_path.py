@@ -1,0 +1,457 @@
+"""The one path: what it promises when runs die, meet, or find a service down. On moto."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import boto3
+import pytest
+import time_machine
+from botocore.exceptions import ClientError, EndpointConnectionError
+from holdfast import ApiCall, Arn, Aws, Case, Event, Guardrail, NoSettings, Violation
+from holdfast.guardrail import NotOurs
+from holdfast.ledger import LedgerLost
+from holdfast.visit import StillViolating
+from holdfast.world import World
+from support import (
+    HERE,
+    MALLORY,
+    ME,
+    Result,
+    account,
+    call,
+    exempt,
+    heard,
+    items,
+    look,
+    records,
+    run,
+    still_open,
+    sweep,
+)
+
+ID = "toy"
+TARGET = HERE.arn("ssm", "parameter/flag")
+PIPELINE = f"arn:aws:iam::{ME}:role/pipeline"
+RESPONDER = f"arn:aws:iam::{ME}:role/responder"
+EMERGENCY = f"arn:aws:iam::{ME}:role/emergency"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A parameter that must not say `bad`, and must not change without a say of those who may."""
+
+    value: str
+
+
+def read(case: Case[Flag, NoSettings], aws: Aws) -> Flag:
+    if case.target.name == "broken":
+        raise ValueError("broken")
+    return Flag(aws.client("ssm").get_parameter(Name=case.target.name)["Parameter"]["Value"])
+
+
+def evaluate(flag: Flag, case: Case[Flag, NoSettings]) -> Violation | None:
+    good = case.baseline.value if case.baseline else "good"
+    if flag.value.startswith("wait") and case.waited < 60:
+        return Violation("the flag has to wait", later=30)
+    if flag.value == "hopeless":
+        return Violation("the flag is hopeless", todo="Burn it.")
+    if flag.value in ("bad", "stubborn") or (case.baseline and flag.value != good):
+        return Violation(f"the flag is {flag.value}", fix=(put(good),), undo=(put(flag.value),))
+    return None
+
+
+def gone(case: Case[Flag, NoSettings]) -> Violation:
+    if case.baseline is None:
+        return Violation("the flag was taken away", todo="Nobody knows how it was.")
+    return Violation("the flag was taken away", fix=(put(case.baseline.value),))
+
+
+def put(value: str) -> ApiCall:
+    return ApiCall("ssm", "put_parameter", {"Name": "flag", "Value": value, "Type": "String", "Overwrite": True})
+
+
+def targets(event: Event) -> list[Arn]:
+    return [event.arn("ssm", f"parameter/{event.text('name')}")]
+
+
+TOY: Guardrail[Flag, NoSettings] = Guardrail(
+    severity="high",
+    settings=NoSettings,
+    targets=targets,
+    read=read,
+    evaluate=evaluate,
+    gone=gone,
+    inventory=lambda aws: [TARGET],
+    baseline=Flag,
+    missing=frozenset({"ParameterNotFound"}),
+    defensive=frozenset({"LockParameter"}),
+)
+FORGETFUL = replace(TOY, baseline=None)
+
+
+@pytest.fixture(autouse=True)
+def _account() -> Iterator[None]:
+    with account():
+        yield
+
+
+def set_flag(value: str) -> None:
+    boto3.client("ssm").put_parameter(Name="flag", Value=value, Type="String", Overwrite=True)
+
+
+def flag() -> str:
+    return boto3.client("ssm").get_parameter(Name="flag")["Parameter"]["Value"]
+
+
+def event(name: str = "PutParameter", **more: Any) -> dict[str, Any]:
+    return call("ssm", name, {"name": "flag"}, **more)
+
+
+def handle(raw: dict[str, Any] | None = None, **more: Any) -> Result:
+    return run(ID, raw or event(), handler=more.pop("handler", TOY), **more)
+
+
+class Died(BaseException):
+    """The process is gone: no `except Exception` sees this."""
+
+
+def dying(at: int, when: str) -> Callable[[World], object]:
+    """A world whose process dies before or after its `at`-th call."""
+    count = 0
+
+    def die(**_: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == at:
+            raise Died
+
+    return lambda world: world.aws.session.register(when, die)
+
+
+def down(*services: str) -> Callable[[World], object]:
+    def refuse(**happening: Any) -> None:
+        if happening["model"].service_model.service_name in services:
+            raise EndpointConnectionError(endpoint_url="https://down")
+
+    return lambda world: world.aws.session.register("before-call", refuse)
+
+
+@pytest.mark.parametrize("when", ["before-call", "after-call"])
+@pytest.mark.parametrize("at", range(1, 12))
+def test_whoever_dies_at_any_call_is_finished_by_the_next_delivery(at: int, when: str) -> None:
+    set_flag("bad")
+    try:
+        handle(hook=dying(at, when))
+    except Died:
+        handle()
+    assert flag() == "good"
+    assert not still_open()
+    assert [record["outcome"] for record in records()] == ["remediated"]
+    assert {message["outcome"] for message in heard()} == {"remediated"}
+
+
+def test_the_write_ahead_record_is_there_before_the_fix() -> None:
+    set_flag("bad")
+    seen: list[Any] = []
+    with pytest.raises(Died):
+        handle(hook=lambda world: world.aws.session.register("before-call.ssm.PutParameter", kill_after(seen)))
+    (record,) = still_open()
+    assert flag() == "bad"
+    assert record["calls"][0]["operation"] == "put_parameter"
+    assert record["undo"][0]["parameters"]["Value"] == "bad"
+    assert record["actor"]["arn"] == MALLORY
+
+
+def kill_after(seen: list[Any]) -> Callable[..., None]:
+    def kill(**happening: Any) -> None:
+        seen.append(happening)
+        raise Died
+
+    return kill
+
+
+def test_a_second_event_joins_the_open_record_and_tells_nothing() -> None:
+    set_flag("bad")
+    inner: list[Result] = []
+
+    def meanwhile(**_: Any) -> None:
+        if not inner:
+            inner.append(handle(event(id="event-2"), delivery="delivery-2"))
+
+    handle(hook=lambda world: world.aws.session.register("before-call.ssm.PutParameter", meanwhile))
+    assert inner[0].outcome == "remediated"
+    assert [message["event_id"] for message in heard()] == ["event-1"]
+    assert len(records()) == 1
+    assert not still_open()
+
+
+def test_the_lease_of_a_dead_run_ends_and_a_look_tells_what_it_fixed() -> None:
+    set_flag("bad")
+    with pytest.raises(Died):
+        handle(hook=dying(6, "before-call"), ends=1_000)  # the fix is made, nobody was told
+    assert flag() == "good"
+    assert handle(look(ID, TARGET), delivery="watch").outcome == "remediated"
+    assert [message["event_id"] for message in heard()] == ["event-1"]
+
+
+def test_a_live_lease_is_respected_by_a_compliant_look() -> None:
+    set_flag("bad")
+    with pytest.raises(Died):
+        handle(hook=dying(6, "before-call"))
+    assert handle(look(ID, TARGET), delivery="watch").outcome == "compliant"
+    assert len(still_open()) == 1
+    assert heard() == []
+
+
+def test_without_the_ledger_the_fix_stands_is_told_and_the_event_comes_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    set_flag("bad")
+    with pytest.raises(ExceptionGroup) as raised:
+        handle(hook=down("dynamodb"))
+    assert isinstance(raised.value.exceptions[0], LedgerLost)
+    assert flag() == "good"
+    assert [message["outcome"] for message in heard()] == ["remediated"]
+    assert "UNRECORDED" in caplog.messages
+    assert handle().outcome == "compliant"
+
+
+def test_without_the_ledger_nothing_is_guessed_about_what_is_gone() -> None:
+    with pytest.raises(ExceptionGroup) as raised:
+        handle(hook=down("dynamodb"))
+    assert isinstance(raised.value.exceptions[0], LedgerLost)
+    assert heard() == []
+
+
+def test_without_the_topic_the_fix_stands_and_the_message_follows() -> None:
+    set_flag("bad")
+    with pytest.raises(ExceptionGroup):
+        handle(hook=down("sns"))
+    assert flag() == "good"
+    assert len(still_open()) == 1
+    assert handle().outcome == "remediated"
+    assert [message["outcome"] for message in heard()] == ["remediated"]
+
+
+def test_without_settings_nothing_is_written() -> None:
+    set_flag("bad")
+    with pytest.raises(Exception, match="down"):
+        handle(hook=down("ssm"))
+    assert flag() == "bad"
+    assert items() == []
+
+
+def test_three_rounds_that_do_not_help_fail_loudly() -> None:
+    set_flag("stubborn")
+
+    def revert(**_: Any) -> None:
+        set_flag("stubborn")
+
+    with pytest.raises(ExceptionGroup) as raised:
+        handle(hook=lambda world: world.aws.session.register("after-call.ssm.PutParameter", revert))
+    assert isinstance(raised.value.exceptions[0], StillViolating)
+    assert len(still_open()) == 1
+
+
+def test_what_nobody_can_fix_is_escalated_once() -> None:
+    set_flag("hopeless")
+    assert handle().outcome == "escalated"
+    assert handle(event(id="event-2"), delivery="delivery-2").outcome == "escalated"
+    assert [message["todo"] for message in heard()] == ["Burn it."]
+
+
+def test_what_has_to_wait_is_deferred_and_finished_by_a_look() -> None:
+    set_flag("wait bad")
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        assert handle().outcome == "deferred"
+        assert heard() == []
+        (item,) = (i for i in items() if "due" in i)
+        assert item["due"] == str(1_800_000_030)
+        set_flag("hopeless")
+        clock.shift(61)
+        assert handle(look(ID, TARGET), delivery="watch").outcome == "escalated"
+    assert not still_open()
+    assert [(m["outcome"], m["actor"]["arn"]) for m in heard()] == [("escalated", MALLORY)]
+
+
+def test_a_deferred_violation_that_settles_itself_is_closed_without_a_message() -> None:
+    set_flag("wait a bit")
+    handle()
+    set_flag("good")
+    with time_machine.travel(2_000_000_000, tick=False):
+        assert handle(look(ID, TARGET), delivery="watch").outcome == "compliant"
+    assert not still_open()
+    assert heard() == []
+
+
+def test_calls_that_must_wait_are_deferred_by_their_error_code() -> None:
+    set_flag("bad")
+
+    def throttle(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "TooManyUpdates", "Message": "not now"}}, "PutParameter")
+
+    patient = replace(TOY, later={"TooManyUpdates": 60})
+    result = handle(handler=patient, hook=lambda w: w.aws.session.register("before-call.ssm.PutParameter", throttle))
+    assert result.outcome == "deferred"
+    assert still_open()[0]["applied"] is True
+    assert handle(look(ID, TARGET), delivery="watch").outcome == "remediated"
+    assert [message["outcome"] for message in heard()] == ["remediated"]
+
+
+def test_first_sight_makes_a_provisional_baseline_and_a_later_change_is_mended() -> None:
+    set_flag("v1")
+    assert handle(sweep()).outcome == "compliant"
+    set_flag("v2")
+    assert handle().outcome == "remediated"
+    assert flag() == "v1"
+    assert next(i["baseline"]["by"] for i in items() if "baseline" in i) == ""
+
+
+def test_a_change_by_those_who_may_is_the_new_baseline() -> None:
+    set_flag("v1")
+    handle(sweep())
+    set_flag("v2")
+    assert handle(event(actor=PIPELINE), baseline_principals=[PIPELINE]).outcome == "exempt"
+    assert handle(sweep(), baseline_principals=[PIPELINE], delivery="d2").outcome == "compliant"
+    assert flag() == "v2"
+    assert sorted(i["target"].rpartition("#")[2] for i in items() if "version" in i) == ["1", "2"]
+
+
+def test_nobody_makes_good_what_is_bad_in_itself() -> None:
+    set_flag("v1")
+    handle(sweep())
+    set_flag("bad")
+    assert handle(event(actor=PIPELINE), baseline_principals=[PIPELINE]).outcome == "remediated"
+    assert flag() == "v1"
+
+
+def test_an_actor_is_believed_only_when_aws_delivers_the_event() -> None:
+    set_flag("v1")
+    handle(sweep())
+    set_flag("v2")
+    forged = event(actor=PIPELINE) | {"source": "custom.forged"}
+    assert handle(forged, baseline_principals=[PIPELINE]).outcome == "remediated"
+    assert flag() == "v1"
+
+
+def test_a_loss_by_those_who_may_is_accepted_and_stays_so() -> None:
+    set_flag("v1")
+    handle(sweep())
+    boto3.client("ssm").delete_parameter(Name="flag")
+    assert handle(event("DeleteParameter", actor=PIPELINE), baseline_principals=[PIPELINE]).outcome == "exempt"
+    assert handle(event("DeleteParameter"), delivery="d2").outcome == "compliant"
+
+
+def test_a_loss_by_others_is_repaired_from_the_baseline() -> None:
+    set_flag("v1")
+    handle(sweep())
+    boto3.client("ssm").delete_parameter(Name="flag")
+    assert handle(event("DeleteParameter")).outcome == "remediated"
+    assert flag() == "v1"
+
+
+def test_without_a_baseline_a_loss_is_escalated_never_guessed() -> None:
+    assert handle(event("DeleteParameter")).outcome == "escalated"
+
+
+def test_a_look_at_what_is_neither_there_nor_known_says_nothing() -> None:
+    assert handle(look(ID, HERE.arn("ssm", "parameter/invented"))).outcome == "compliant"
+    assert heard() == []
+
+
+def test_a_defensive_act_of_a_responder_stands_and_is_told() -> None:
+    set_flag("bad")
+    act = event("LockParameter", actor=RESPONDER)
+    assert handle(act, responder_principals=[RESPONDER]).outcome == "exempt"
+    assert flag() == "bad"
+    assert "responder_principals" in heard()[0]["reason"]
+
+
+def test_every_use_of_break_glass_is_told() -> None:
+    set_flag("good")
+    for number in ("1", "2"):
+        used = event(id=number, actor=EMERGENCY)
+        assert handle(used, delivery=number, break_glass_arns=[EMERGENCY]).outcome == "compliant"
+    assert [message["actor"]["arn"] for message in heard()] == [EMERGENCY, EMERGENCY]
+
+
+def test_the_exemption_of_a_principal_lets_a_sweep_leave_what_it_made() -> None:
+    set_flag("v1")
+    handle(sweep())
+    exempt(ID, TARGET, principal=PIPELINE)
+    set_flag("v2")
+    assert handle(event(actor=PIPELINE)).outcome == "exempt"
+    assert handle(sweep(), delivery="d2").outcome == "exempt"
+    set_flag("v3")
+    assert handle(event(id="event-2"), delivery="d3").outcome == "remediated"
+
+
+def test_an_exemption_that_is_over_is_none() -> None:
+    exempt(ID, TARGET, expires="2020-01-01")
+    set_flag("bad")
+    assert handle().outcome == "remediated"
+
+
+def test_what_an_exemption_allowed_is_due_when_it_ends() -> None:
+    exempt(ID, TARGET, expires="2030-01-01T00:00Z")
+    set_flag("bad")
+    handle()
+    assert next(i["due"] for i in items() if "due" in i) == str(1_893_456_001)
+
+
+def test_what_the_first_sweep_finds_is_audited_quietly_and_later_sweeps_leave_it() -> None:
+    set_flag("bad")
+    assert handle(sweep(), handler=FORGETFUL).outcome == "audited"
+    assert heard() == []
+    with time_machine.travel(2_000_000_000, tick=False):
+        assert handle(sweep(), handler=FORGETFUL, delivery="d2").outcome == "audited"
+        assert handle(sweep(), handler=FORGETFUL, delivery="d3", remediate_existing=True).outcome == "remediated"
+
+
+def test_what_a_later_sweep_finds_was_missed_and_is_mended() -> None:
+    set_flag("good")
+    handle(sweep(), handler=FORGETFUL)
+    set_flag("bad")
+    with time_machine.travel(2_000_000_000, tick=False):
+        assert handle(sweep(), handler=FORGETFUL, delivery="d2").outcome == "remediated"
+
+
+def test_a_large_sweep_goes_back_to_the_bus_in_batches() -> None:
+    many = replace(TOY, inventory=lambda aws: [HERE.arn("ssm", f"parameter/{n}") for n in range(120)])
+    result = handle(sweep(), handler=many)
+    assert result.outcomes == {}
+    assert result.calls.count("PutEvents") == 1
+
+
+def test_one_bad_target_does_not_keep_the_others() -> None:
+    set_flag("bad")
+    both = replace(TOY, targets=lambda e: [HERE.arn("ssm", "parameter/broken"), TARGET])
+    with pytest.raises(ExceptionGroup) as raised:
+        handle(handler=both)
+    assert [str(error) for error in raised.value.exceptions] == ["broken"]
+    assert flag() == "good"
+
+
+@pytest.mark.parametrize(
+    "foreign", [{"account": "999999999999"}, {"detail": event()["detail"] | {"recipientAccountId": "999999999999"}}]
+)
+def test_another_accounts_event_is_refused(foreign: dict[str, Any]) -> None:
+    set_flag("bad")
+    with pytest.raises(NotOurs):
+        handle(event() | foreign)
+    assert flag() == "bad"
+
+
+def test_another_accounts_resource_is_left_alone() -> None:
+    set_flag("bad")
+    owned = event(resources=[{"ARN": "arn:aws:ssm:eu-west-1:999999999999:parameter/flag", "accountId": "999999999999"}])
+    assert handle(owned).outcomes == {}
+    elsewhere = replace(TOY, targets=lambda e: [Arn("arn:aws:ssm:eu-west-1:999999999999:parameter/x")])
+    assert handle(handler=elsewhere).outcomes == {}
+
+
+def test_a_compliant_event_costs_its_reads_and_one_look_up() -> None:
+    set_flag("good")
+    handle(sweep())
+    assert handle(delivery="d2").calls == ["GetParametersByPath", "GetItem", "GetParameter"]

@@ -1,0 +1,82 @@
+"""The door to AWS opens inward only."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from holdfast import ApiCall, Aws, buckets, unless
+from holdfast.aws import Rejected, WriteRefused
+from moto import mock_aws
+from support import HERE, ME
+
+
+@pytest.fixture
+def aws() -> Any:
+    with mock_aws():
+        yield Aws(HERE)
+
+
+def noting() -> tuple[Aws, list[dict[str, Any]]]:
+    """A door that notes the requests through it; clients take their hooks when they are made."""
+    aws = Aws(HERE)
+    seen: list[dict[str, Any]] = []
+
+    def note(**happening: Any) -> None:
+        seen.append(happening["params"])
+
+    aws.session.register("before-call.s3", note)
+    return aws, seen
+
+
+def create(aws: Aws, name: str = "lake") -> None:
+    configuration = {"LocationConstraint": HERE.region}
+    aws.apply(ApiCall("s3", "create_bucket", {"Bucket": name, "CreateBucketConfiguration": configuration}))
+
+
+def test_a_write_that_was_not_planned_is_refused(aws: Aws) -> None:
+    create(aws)
+    with pytest.raises(WriteRefused, match="s3:DeleteBucket is not a read"):
+        aws.client("s3").delete_bucket(Bucket="lake")
+    assert [arn.name for arn in buckets(aws)] == ["lake"]
+
+
+def test_the_door_is_shut_again_after_a_planned_call_that_failed(aws: Aws) -> None:
+    with pytest.raises(ClientError):
+        aws.apply(ApiCall("s3", "delete_bucket", {"Bucket": "nowhere"}))
+    with pytest.raises(WriteRefused):
+        aws.client("s3").delete_bucket(Bucket="nowhere")
+
+
+def test_calls_on_buckets_name_their_owner(aws: Aws) -> None:
+    create(aws)
+    noted, seen = noting()
+    noted.client("s3").get_bucket_location(Bucket="lake")
+    noted.apply(ApiCall("s3", "delete_bucket", {"Bucket": "lake"}))
+    assert [request["headers"]["x-amz-expected-bucket-owner"] for request in seen] == [ME, ME]
+
+
+@pytest.mark.usefixtures("aws")
+def test_directory_buckets_do_not_know_the_owners_header() -> None:
+    noted, seen = noting()
+    with pytest.raises(ClientError):
+        noted.client("s3").get_bucket_encryption(Bucket="fast--euw1-az1--x-s3")
+    assert ["x-amz-expected-bucket-owner" in request["headers"] for request in seen] == [False]
+
+
+def test_a_batch_that_was_half_taken_is_an_error(aws: Aws) -> None:
+    entry = {"Source": "holdfast", "DetailType": "x", "Detail": "not json"}
+    with pytest.raises(Rejected, match="put_events"):
+        aws.apply(ApiCall("events", "put_events", {"Entries": [entry]}))
+
+
+def test_a_call_goes_to_its_region(aws: Aws) -> None:
+    aws.apply(ApiCall("kms", "create_key", {}, "us-west-2"))
+    assert len(aws.client("kms", "us-west-2").list_keys()["Keys"]) == 1
+    assert aws.client("kms").list_keys()["Keys"] == []
+
+
+def test_only_the_named_errors_are_an_answer(aws: Aws) -> None:
+    s3 = aws.client("s3")
+    assert unless("NoSuchBucket Other", s3.get_bucket_policy, Bucket="nowhere") is None
+    with pytest.raises(ClientError):
+        unless("Other", s3.get_bucket_policy, Bucket="nowhere")

@@ -1,0 +1,155 @@
+"""Events are hints written by somebody else: ids are checked, odd serialisations are read, the rest fails loudly."""
+
+from typing import Any
+
+import pytest
+from holdfast import Actor, Arn, BadEvent, Event, Place, listed
+from support import HERE, ME, REGION, call, look
+
+
+@pytest.mark.parametrize(
+    ("written", "leaves"),
+    [
+        (None, []),
+        ("", []),
+        ({}, []),
+        ([], []),
+        ("vpce-1", ["vpce-1"]),
+        (["policy"], ["policy"]),
+        ({"items": [{"a": 1}, {"a": 2}]}, [{"a": 1}, {"a": 2}]),
+        ({"items": []}, []),
+        ({"item": {"a": 1}}, [{"a": 1}]),
+        ({"item": ["a", "b"]}, ["a", "b"]),
+        ({"tag": 1, "content": "vpce-1"}, ["vpce-1"]),
+        ([{"tag": 1, "content": "vpce-1"}, {"tag": 2, "content": "vpce-2"}], ["vpce-1", "vpce-2"]),
+        ({"groupId": "sg-1"}, [{"groupId": "sg-1"}]),
+    ],
+)
+def test_every_way_cloudtrail_writes_a_list(written: Any, leaves: list[Any]) -> None:
+    assert listed(written) == leaves
+
+
+@pytest.mark.parametrize(
+    ("identity", "actor"),
+    [
+        ({"type": "IAMUser", "arn": f"arn:aws:iam::{ME}:user/ann"}, f"arn:aws:iam::{ME}:user/ann"),
+        ({"type": "Root", "arn": f"arn:aws:iam::{ME}:root"}, f"arn:aws:iam::{ME}:root"),
+        (
+            {
+                "type": "AssumedRole",
+                "arn": f"arn:aws:sts::{ME}:assumed-role/deploy/ci",
+                "sessionContext": {"sessionIssuer": {"arn": f"arn:aws:iam::{ME}:role/path/deploy"}},
+            },
+            f"arn:aws:iam::{ME}:role/path/deploy",
+        ),
+        ({"type": "AssumedRole", "arn": f"arn:aws:sts::{ME}:assumed-role/deploy/ci"}, f"arn:aws:iam::{ME}:role/deploy"),
+        ({"type": "IAMUser", "arn": "arn:x", "sessionContext": {"sessionIssuer": {}}}, "arn:x"),
+        ({"type": "AWSService", "invokedBy": "s3.amazonaws.com"}, "s3.amazonaws.com"),
+        ({"type": "Unknown"}, ""),
+        (None, ""),
+        ("HIDDEN", ""),
+    ],
+)
+def test_the_actor_is_the_stable_principal(identity: Any, actor: str) -> None:
+    assert Actor.parse({"userIdentity": identity}).arn == actor
+
+
+def test_the_actor_keeps_what_tells_where_it_came_from() -> None:
+    event = call("s3", "CreateBucket", {})["detail"] | {
+        "userIdentity": {"type": "AssumedRole", "arn": f"arn:aws:sts::{ME}:assumed-role/r/alice", "invokedBy": "x.aws"}
+    }
+    assert Actor.parse(event) == Actor(
+        f"arn:aws:iam::{ME}:role/r", "AssumedRole", "alice", "x.aws", "203.0.113.7", "aws-cli/2"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "arn", "arn:aws:s3:::", "arn:aws:s3:::a*", "arn:aws:s3:::a b", "arn:aws:s3:::a?\n"]
+)
+def test_what_is_not_the_arn_of_one_thing_is_refused(text: str) -> None:
+    with pytest.raises(BadEvent):
+        Arn(text)
+
+
+def test_an_arn_knows_its_parts() -> None:
+    key = Arn(f"arn:aws-cn:kms:cn-north-1:{ME}:key/1234")
+    assert (key.service, key.region, key.account, key.resource, key.kind, key.name) == (
+        "kms",
+        "cn-north-1",
+        ME,
+        "key/1234",
+        "key",
+        "1234",
+    )
+    bucket = Arn("arn:aws:s3:::lake")
+    assert (bucket.region, bucket.account, bucket.kind, bucket.name) == ("", "", "", "lake")
+
+
+@pytest.mark.parametrize(
+    ("request_", "bucket"),
+    [
+        ({"bucketName": "lake"}, "arn:aws:s3:::lake"),
+        ({"bucketName": ["lake"]}, "arn:aws:s3:::lake"),
+        ({"bucket": "lake"}, "arn:aws:s3:::lake"),
+        ({"bucketName": "fast--euw1-az1--x-s3"}, f"arn:aws:s3express:{REGION}:{ME}:bucket/fast--euw1-az1--x-s3"),
+    ],
+)
+def test_the_bucket_of_a_call(request_: dict[str, Any], bucket: str) -> None:
+    assert Event.parse(call("s3", "CreateBucket", request_), HERE).bucket() == bucket
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [None, {}, "", {"bucketName": ""}, {"bucketName": None}, {"bucketName": "a/../b"}, {"bucketName": {"x": 1}}]
+    + [{"bucketName": name} for name in ("*", "a b", "ab", "x" * 300, "a\nb", "l\u202eke")],
+)
+def test_a_call_that_names_no_bucket_fails_loudly(request_: Any) -> None:
+    with pytest.raises(BadEvent):
+        Event.parse(call("s3", "CreateBucket", request_), HERE).bucket()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        {"detail": None},
+        {"detail": "text"},
+        {"detail": {}, "detail-type": "AWS Service Event via CloudTrail"},
+        {"detail": {}, "detail-type": "AWS API Call via CloudTrail"},
+        {"detail": {"targets": "x"}, "detail-type": "Holdfast Look"},
+        {"detail": {"targets": ["x"]}, "detail-type": "Holdfast Look"},
+    ],
+)
+def test_what_no_rule_can_have_matched_is_refused(raw: dict[str, Any]) -> None:
+    with pytest.raises(BadEvent):
+        Event.parse(raw, HERE)
+
+
+def test_a_call_keeps_its_own_region_and_our_account() -> None:
+    raw = call("kms", "DisableKey", {"keyId": "k"}, awsRegion="us-west-2")
+    assert Event.parse(raw, HERE).arn("kms", "key/k") == f"arn:aws:kms:us-west-2:{ME}:key/k"
+
+
+def test_a_look_has_targets_and_no_actor() -> None:
+    event = Event.parse(look("x", "arn:aws:s3:::lake"), HERE)
+    assert (event.looks_at, event.is_call, event.trusted_actor) == ((Arn("arn:aws:s3:::lake"),), False, "")
+
+
+def test_only_aws_is_believed_about_the_actor() -> None:
+    raw = call("s3", "CreateBucket", {"bucketName": "lake"})
+    assert Event.parse(raw, HERE).trusted_actor
+    assert Event.parse(raw | {"source": "holdfast.forged"}, HERE).trusted_actor == ""
+
+
+def test_resources_are_read_in_both_spellings_of_lists() -> None:
+    resource = {"ARN": "arn:aws:s3:::lake", "accountId": ME, "type": "AWS::S3::Bucket"}
+    one = Event.parse(call("s3", "DeleteBucketPolicy", {"bucketName": "lake"}, resources=[resource]), HERE)
+    assert (one.resources, one.owner) == (("arn:aws:s3:::lake",), ME)
+    none = Event.parse(call("s3", "DeleteBucketPolicy", {"bucketName": "lake"}, resources=None), HERE)
+    assert (none.resources, none.owner) == ((), "")
+
+
+def test_a_place_makes_arns() -> None:
+    here = Place("1", "cn-north-1", "aws-cn")
+    assert here.bucket("lake") == "arn:aws-cn:s3:::lake"
+    assert here.arn("ec2", "vpc/v", region="") == "arn:aws-cn:ec2::1:vpc/v"

@@ -1,0 +1,184 @@
+"""Messages: complete, readable, within SNS's limits, and safe whatever an attacker wrote into an event."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from holdfast.event import Actor
+from holdfast.message import clean, command, diff, envelope, mail, subject, tell
+from holdfast.model import ApiCall, Record
+from hypothesis import given
+from hypothesis import strategies as st
+from support import MALLORY, ME, REGION
+
+PUT = ApiCall("s3", "put_bucket_policy", {"Bucket": "lake", "Policy": '{"Statement":[]}'})
+RECORD = Record(
+    guardrail="s3-vpc-only-policy",
+    severity="critical",
+    account=ME,
+    region=REGION,
+    target="arn:aws:s3:::lake",
+    event_id="1234",
+    event_name="DeleteBucketPolicy",
+    event_time="2026-01-01T00:00:00Z",
+    actor=Actor(MALLORY, "IAMUser", ip="203.0.113.7", agent="aws-cli/2"),
+    opened=1_767_225_600,
+    delivery="d",
+    lease=0,
+    what="the policy lacks HoldfastTls",
+    found={"policy": None},
+    calls=(PUT,),
+    undo=(ApiCall("s3", "delete_bucket_policy", {"Bucket": "lake"}),),
+    applied=True,
+    left={"policy": "new"},
+    outcome="remediated",
+    closed=1_767_225_605,
+)
+
+
+def test_a_mail_says_who_what_before_after_and_what_next() -> None:
+    assert mail(RECORD) == (
+        "arn:aws:s3:::lake was broken and is back.\n"
+        "\n"
+        f"Guardrail: s3-vpc-only-policy (critical), account {ME}, {REGION}\n"
+        "Found:     the policy lacks HoldfastTls\n"
+        f"Who:       {MALLORY} (IAMUser) called DeleteBucketPolicy from 203.0.113.7 with aws-cli/2\n"
+        "When:      2026-01-01T00:00:00Z, told 2026-01-01 00:00:05Z\n"
+        "\n"
+        "Calls made:\n"
+        """  aws s3api put-bucket-policy --cli-input-json '{"Bucket": "lake", "Policy": "{\\"Statement\\":[]}"}'\n"""
+        "\n"
+        "Before (-) and after (+):\n"
+        '  - "policy": null\n'
+        '  + "policy": "new"\n'
+        "\n"
+        "If this was meant, exempt it (who answers for it, why, until when):\n"
+        "  aws ssm put-parameter --cli-input-json '"
+        '{"Name": "/holdfast/exemptions/s3-vpc-only-policy/NAME", "Type": "String", "Value": '
+        '"{\\"resource\\": \\"arn:aws:s3:::lake\\", \\"owner\\": \\"YOU\\", \\"reason\\": \\"WHY\\", '
+        '\\"expires\\": \\"YYYY-MM-DD\\"}"}\'\n'
+        "and then undo what was done:\n"
+        """  aws s3api delete-bucket-policy --cli-input-json '{"Bucket": "lake"}'\n"""
+        "\n"
+        "Record 1767225600-1234"
+    )
+
+
+def test_an_audit_shows_the_calls_it_would_have_made_and_no_diff() -> None:
+    text = mail(replace(RECORD, outcome="audited", applied=False, left=None, reason="the mode is audit"))
+    assert "Calls it would have made:" in text
+    assert "Before (-)" not in text
+    assert "undo what was done" not in text
+    assert "Why so:    the mode is audit" in text
+
+
+def test_who_is_unknown_is_said_to_be_unknown() -> None:
+    assert "Who:       not known (Holdfast Sweep)" in mail(replace(RECORD, actor=Actor(), event_name="Holdfast Sweep"))
+
+
+def test_sessions_and_services_in_between_are_named() -> None:
+    actor = Actor("arn:role", "AssumedRole", session="alice", via="cloudformation.amazonaws.com")
+    assert "(AssumedRole, session alice, through cloudformation.amazonaws.com)" in mail(replace(RECORD, actor=actor))
+
+
+def test_telling_is_one_publish_for_people_and_machines_and_one_event() -> None:
+    event, publish = tell(RECORD, "topic", "default")
+    forms = json.loads(publish.parameters["Message"])
+    assert publish.parameters["MessageStructure"] == "json"
+    assert json.loads(forms["default"])["id"] == "1767225600-1234"
+    assert forms["email"] == mail(RECORD)
+    labels = {name: value["StringValue"] for name, value in publish.parameters["MessageAttributes"].items()}
+    assert labels == {
+        "guardrail": "s3-vpc-only-policy",
+        "severity": "critical",
+        "outcome": "remediated",
+        "account": ME,
+        "region": REGION,
+    }
+    (entry,) = event.parameters["Entries"]
+    assert (entry["Source"], entry["DetailType"], entry["Resources"]) == (
+        "holdfast",
+        "Holdfast Record",
+        ["arn:aws:s3:::lake"],
+    )
+    assert json.loads(entry["Detail"])["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("one\ntwo\r\nthree", "one two  three"),
+        ("evil\u202egnp.exe", "evil gnp.exe"),
+        ("zero\u200bwidth", "zero width"),
+        ("see https://evil.example/x", "see https[:]//evil.example/x"),
+        ("[click](https://evil.example)", "[click] (https[:]//evil.example)"),
+        ("<b>bold</b> `code`", "‹b›bold‹/b› 'code'"),
+        ("AKIAIOSFODNN7EXAMPLE did it", "AKIA[redacted] did it"),
+        ("?X-Amz-Signature=0123456789abcdef&x", "?X-Amz-Signature=[redacted]&x"),
+        ("x-amz-security-token=FwoGZXIvYXdzE", "x-amz-security-token=[redacted]"),
+        ('{"password": "hunter2hunter2"}', '{"password": "[redacted]"}'),
+        ("a_name-with*stars", "a_name-with*stars"),
+        ("x" * 700, "x" * 599 + "…"),
+    ],
+)
+def test_somebody_elses_text_is_made_safe(written: str, shown: str) -> None:
+    assert clean(written) == shown
+
+
+@given(st.text(max_size=300))
+def test_no_text_makes_a_second_line_a_link_or_a_direction_mark(written: str) -> None:
+    shown = clean(written)
+    assert shown.isprintable() or shown == ""
+    assert "://" not in shown
+    assert "](" not in shown
+
+
+@given(st.text(max_size=400), st.text(max_size=200))
+def test_a_subject_is_always_one_that_sns_takes(target: str, guardrail: str) -> None:
+    text = subject(replace(RECORD, target="arn:aws:s3:::" + target, guardrail=guardrail))
+    assert 0 < len(text) < 100
+    assert text.isascii()
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize("field", ["agent", "ip", "session", "via", "kind", "arn"])
+def test_no_field_of_the_actor_carries_a_secret_or_a_line_into_a_mail(field: str) -> None:
+    evil = "x\nFound: nothing https://evil.example AKIAIOSFODNN7EXAMPLE \u202e"
+    actor = replace(RECORD.actor, **{field: evil})
+    text = mail(replace(RECORD, actor=actor))
+    assert "\nFound: nothing" not in text
+    assert "https://evil" not in text
+    assert "AKIAIOSFODNN7EXAMPLE" not in text
+    assert "\u202e" not in text
+
+
+def test_secrets_are_redacted_for_machines_too() -> None:
+    record = replace(RECORD, found={"tags": {"note": "secret=abcdefghij"}, "ids": ["ASIAIOSFODNN7EXAMPLE"]})
+    text = json.dumps(envelope(record))
+    assert "abcdefghij" not in text
+    assert "ASIAIOSFODNN7" not in text
+
+
+def test_a_message_never_outgrows_sns() -> None:
+    huge = {"policy": "é" * 90_000}
+    record = replace(RECORD, found=huge, left=huge, undo=(ApiCall("s3", "x", huge),), calls=(ApiCall("s3", "y", huge),))
+    _, publish = tell(record, "topic", "default")
+    assert len(publish.parameters["Message"].encode()) < 262_144
+    assert json.loads(json.loads(publish.parameters["Message"])["default"])["target"] == RECORD.target
+
+
+def test_a_command_that_is_unsafe_to_show_is_only_named() -> None:
+    evil: Any = {"Bucket": "lake", "Policy": "AKIAIOSFODNN7EXAMPLE https://evil.example"}
+    shown = command(ApiCall("s3", "put_bucket_policy", evil))
+    assert shown == "aws s3api put-bucket-policy … (the ledger's record has the rest)"
+
+
+def test_a_command_names_another_region() -> None:
+    shown = command(ApiCall("kms", "enable_key", {"KeyId": "k"}, "us-west-2"))
+    assert shown == """aws kms enable-key --region us-west-2 --cli-input-json '{"KeyId": "k"}'"""
+
+
+def test_a_diff_shows_what_appeared_and_what_went() -> None:
+    assert diff(replace(RECORD, found=None, left={"a": 1})) == ["-null", "+{", '+ "a": 1', "+}"]
+    assert diff(replace(RECORD, applied=False, left=None)) == []
