@@ -1,0 +1,174 @@
+"""Decisions of s3-default-encryption, as tables."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from holdfast import Arn, Aws, Case, Event, Misshapen, SharedSettings, shape
+from holdfast_cli import project
+from moto import mock_aws
+from support import HERE, ME, REGION, call, make_bucket
+
+guardrail = project.load("s3-default-encryption")
+KEY = f"arn:aws:kms:{REGION}:{ME}:key/1111aaaa-22bb-33cc-44dd-5555eeee6666"
+OTHER = KEY.replace("1111aaaa", "9999ffff")
+FOREIGN = KEY.replace(ME, "999999999999")
+SSE_S3 = guardrail.Bucket("lake", "AES256", "", False, ())
+KMS = guardrail.Bucket("lake", "aws:kms", KEY, True, ())
+
+
+def decide(bucket: Any, target: str = "arn:aws:s3:::lake", **settings: Any) -> Any:
+    given = shape.parse(guardrail.Settings, {"algorithm": "aws:kms", "key_arn": KEY} | settings)
+    return guardrail.evaluate(bucket, Case(Arn(target), given, SharedSettings(), None, HERE))
+
+
+def rule(violation: Any) -> Any:
+    (call_,) = violation.fix
+    return call_.parameters["ServerSideEncryptionConfiguration"]["Rules"][0]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "settings"),
+    [
+        (KMS, {}),
+        (replace(KMS, key=OTHER), {"accepted_key_arns": [OTHER]}),
+        (replace(KMS, key=KEY.rpartition("/")[2]), {}),
+        (replace(KMS, algorithm="aws:kms:dsse", bucket_key=False), {}),
+        (replace(KMS, bucket_key=False), {"bucket_key": False}),
+        (replace(KMS, blocked=("SSE-C",)), {"block_sse_c": True}),
+        (SSE_S3, {"sse_s3_buckets": ["la*"]}),
+        (replace(SSE_S3, balanced=True), {}),
+        (SSE_S3, {"algorithm": "AES256", "key_arn": None}),
+        (KMS, {"algorithm": "AES256", "key_arn": None}),
+        (replace(KMS, key=""), {"key_arn": None}),
+        (replace(KMS, algorithm="aws:fsx", key=KEY), {}),
+    ],
+)
+def test_what_is_as_strong_as_wanted_is_compliant(bucket: Any, settings: dict[str, Any]) -> None:
+    assert decide(bucket, **settings) is None
+
+
+@pytest.mark.parametrize(
+    ("bucket", "settings", "what"),
+    [
+        (SSE_S3, {}, "the algorithm is AES256, not aws:kms"),
+        (KMS, {"algorithm": "aws:kms:dsse"}, "the algorithm is aws:kms, not aws:kms:dsse"),
+        (replace(KMS, key=OTHER), {}, f"the key is {OTHER}"),
+        (replace(KMS, key=FOREIGN), {}, f"the key is {FOREIGN}"),
+        (replace(KMS, key=""), {}, "the key is the AWS-managed one"),
+        (replace(KMS, key="alias/mine"), {}, "the key is alias/mine"),
+        (replace(KMS, key=FOREIGN), {"algorithm": "AES256", "key_arn": None}, f"the key is {FOREIGN}"),
+        (replace(KMS, key="alias/mine"), {"algorithm": "AES256", "key_arn": None}, "the key is alias/mine"),
+        (replace(KMS, bucket_key=False), {}, "the bucket key is off"),
+        (KMS, {"bucket_key": False}, "the bucket key is on"),
+        (KMS, {"block_sse_c": True}, "customer-provided keys (SSE-C) are allowed"),
+        (replace(KMS, blocked=("NONE",)), {"block_sse_c": True}, "customer-provided keys (SSE-C) are allowed"),
+    ],
+)
+def test_what_is_weaker_or_somebody_elses_is_a_violation(bucket: Any, settings: dict[str, Any], what: str) -> None:
+    violation = decide(bucket, **settings)
+    assert violation.what == f"default encryption of lake: {what}"
+    assert violation.fix
+
+
+def test_the_fix_carries_back_what_s3_says_of_blocked_types() -> None:
+    assert rule(decide(replace(SSE_S3, blocked=("SSE-C",)))) == {
+        "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY},
+        "BucketKeyEnabled": True,
+        "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]},
+    }
+
+
+def test_blocking_sse_c_replaces_s3s_word_for_nothing() -> None:
+    fixed = rule(decide(replace(KMS, blocked=("NONE",)), block_sse_c=True))
+    assert fixed["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
+
+
+def test_a_key_under_dsse_knows_no_bucket_key() -> None:
+    assert rule(decide(SSE_S3, algorithm="aws:kms:dsse"))["BucketKeyEnabled"] is False
+
+
+def test_undo_is_what_was_there() -> None:
+    (undo,) = decide(replace(KMS, key=FOREIGN, bucket_key=False, blocked=("NONE",))).undo
+    assert undo.parameters["ServerSideEncryptionConfiguration"]["Rules"] == [
+        {
+            "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": FOREIGN},
+            "BucketKeyEnabled": False,
+            "BlockedEncryptionTypes": {"EncryptionType": ["NONE"]},
+        }
+    ]
+
+
+def test_a_key_that_cannot_be_used_is_never_written() -> None:
+    violation = decide(replace(SSE_S3, key_fault="Disabled, SYMMETRIC_DEFAULT"))
+    assert (violation.fix, KEY in violation.todo) == ((), True)
+
+
+def test_a_balancers_bucket_is_freed_from_a_foreign_key_without_ours() -> None:
+    fixed = rule(decide(replace(KMS, key=FOREIGN, balanced=True)))
+    assert fixed["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+
+
+def test_a_directory_bucket_is_escalated() -> None:
+    name = "fast--euw1-az1--x-s3"
+    violation = decide(replace(SSE_S3, name=name), f"arn:aws:s3express:{REGION}:{ME}:bucket/{name}")
+    assert violation.fix == ()
+    assert "make a new one" in violation.todo
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(Misshapen, match="key_arn goes with"):
+        shape.parse(guardrail.Settings, {"algorithm": "AES256", "key_arn": KEY})
+
+
+@pytest.mark.parametrize(
+    ("policy", "admits"),
+    [
+        ({"Effect": "Allow", "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}}, True),
+        ({"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::127311923021:root"}}, True),
+        ({"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam::1:root", "156460612806"]}}, True),
+        ({"Effect": "Deny", "Principal": {"AWS": "127311923021"}}, False),
+        ({"Effect": "Allow", "Principal": "*"}, False),
+        ({"Effect": "Allow", "NotPrincipal": {"AWS": "127311923021"}}, False),
+    ],
+)
+def test_a_load_balancers_delivery_is_seen_in_a_policy(policy: dict[str, Any], admits: bool) -> None:
+    assert guardrail.admits_balancer(json.dumps({"Statement": policy})) is admits
+    assert guardrail.admits_balancer(json.dumps({"Statement": [{"Effect": "Deny"}, policy]})) is admits
+
+
+@pytest.mark.parametrize("fault", ["", "missing", "Disabled, SYMMETRIC_DEFAULT", "Enabled, RSA_2048", "in us-east-1"])
+def test_the_key_of_the_settings_is_looked_at_before_it_is_used(fault: str) -> None:
+    with mock_aws():
+        make_bucket()
+        kms = boto3.client("kms")
+        spec = "RSA_2048" if "RSA" in fault else "SYMMETRIC_DEFAULT"
+        usage = "SIGN_VERIFY" if "RSA" in fault else "ENCRYPT_DECRYPT"
+        arn = kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["Arn"]  # type: ignore[arg-type]
+        if fault.startswith("Disabled"):
+            kms.disable_key(KeyId=arn.rpartition("/")[2])  # moto takes no ARN here, where KMS does
+        arn = KEY if fault == "missing" else arn.replace(REGION, "us-east-1") if fault.startswith("in ") else arn
+        settings = guardrail.Settings(algorithm="aws:kms", key_arn=arn)
+        case = Case(Arn("arn:aws:s3:::lake"), settings, SharedSettings(), None, HERE)
+        found = guardrail.read(case, Aws(HERE))
+        assert found.key_fault.startswith(fault)
+        assert bool(found.key_fault) == bool(fault)
+
+
+def test_a_compliant_bucket_costs_one_call() -> None:
+    with mock_aws():
+        make_bucket()
+        rules: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+        boto3.client("s3").put_bucket_encryption(Bucket="lake", ServerSideEncryptionConfiguration=rules)
+        aws, calls = Aws(HERE), []
+        aws.session.register("before-call", lambda **happening: calls.append(happening["model"].name))
+        settings = guardrail.Settings(algorithm="AES256")
+        guardrail.read(Case(Arn("arn:aws:s3:::lake"), settings, SharedSettings(), None, HERE), aws)
+        assert calls == ["GetBucketEncryption"]
+
+
+def test_the_target_is_the_bucket_also_of_a_directory_bucket() -> None:
+    raw = call("s3express", "CreateBucket", {"bucketName": "fast--euw1-az1--x-s3"})
+    assert guardrail.targets(Event.parse(raw, HERE)) == [f"arn:aws:s3express:{REGION}:{ME}:bucket/fast--euw1-az1--x-s3"]
