@@ -299,6 +299,21 @@ def test_calls_that_must_wait_are_deferred_by_their_error_code() -> None:
     assert [message["outcome"] for message in heard()] == ["remediated"]
 
 
+def test_a_fix_that_aws_refuses_until_a_person_acts_is_escalated_with_what_to_do() -> None:
+    set_flag("bad")
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "Ruled", "Message": "by the organisation"}}, "PutParameter")
+
+    ruled = replace(TOY, stuck={"Ruled": "Ask the organisation's administrators."})
+    result = handle(handler=ruled, hook=lambda w: w.aws.session.register("before-call.ssm.PutParameter", refuse))
+    assert result.outcome == "escalated"
+    (message,) = heard()
+    assert message["what"] == "the flag is bad"
+    assert message["todo"].startswith("Ask the organisation's administrators. AWS said: ")
+    assert not still_open()
+
+
 def test_first_sight_makes_a_provisional_baseline_and_a_later_change_is_mended() -> None:
     set_flag("v1")
     assert handle(sweep()).outcome == "compliant"
@@ -361,11 +376,55 @@ def test_a_look_at_what_is_neither_there_nor_known_says_nothing() -> None:
 
 
 def test_a_defensive_act_of_a_responder_stands_and_is_told() -> None:
-    set_flag("bad")
+    set_flag("v1")
+    handle(sweep())
+    set_flag("locked")
     act = event("LockParameter", actor=RESPONDER)
     assert handle(act, responder_principals=[RESPONDER]).outcome == "exempt"
-    assert flag() == "bad"
+    assert flag() == "locked"
     assert "responder_principals" in heard()[0]["reason"]
+    assert handle(event(), delivery="d2").outcome == "compliant"
+
+
+def test_a_responders_act_does_not_cover_what_an_attacker_did_meanwhile() -> None:
+    set_flag("bad")
+    act = event("LockParameter", actor=RESPONDER)
+    assert handle(act, responder_principals=[RESPONDER]).outcome == "remediated"
+
+
+def test_without_the_ledger_a_look_judges_by_what_it_sees_alone() -> None:
+    set_flag("locked")
+    with pytest.raises(ExceptionGroup):
+        handle(look(ID, TARGET), hook=down("dynamodb"))
+    assert flag() == "locked"
+
+
+def test_a_fix_that_is_deferred_for_an_hour_is_told_once() -> None:
+    set_flag("bad")
+
+    def throttle(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "TooManyUpdates", "Message": "not now"}}, "PutParameter")
+
+    patient = replace(TOY, later={"TooManyUpdates": 60})
+    for hour in range(4):
+        with time_machine.travel(1_800_000_000 + hour * 3_601, tick=False):
+            raw = look(ID, TARGET) if hour else event()
+            hook = lambda w: w.aws.session.register("before-call.ssm.PutParameter", throttle)  # noqa: E731
+            assert handle(raw, handler=patient, delivery=str(hour), hook=hook).outcome == "deferred"
+    assert [message["outcome"] for message in heard()] == ["deferred"]
+    assert handle(look(ID, TARGET), handler=patient, delivery="last").outcome == "remediated"
+    assert [message["outcome"] for message in heard()] == ["remediated"]
+
+
+def test_what_stays_wrong_after_a_fix_is_told_once() -> None:
+    def half(state: Flag, case: Case[Flag, NoSettings]) -> Violation | None:
+        return Violation("half", fix=(put("half"),)) if state.value == "bad" else Violation("rest", todo="Do the rest.")
+
+    partly = replace(FORGETFUL, evaluate=half)
+    for number in ("1", "2"):
+        set_flag("bad")
+        assert handle(event(id=number), handler=partly, delivery=number).outcome == "escalated"
+    assert [message["todo"] for message in heard()] == ["Still: rest. Do the rest."]
 
 
 def test_every_use_of_break_glass_is_told() -> None:

@@ -151,7 +151,7 @@ def test_the_key_of_the_settings_is_looked_at_before_it_is_used(fault: str) -> N
             kms.disable_key(KeyId=arn.rpartition("/")[2])  # moto takes no ARN here, where KMS does
         arn = KEY if fault == "missing" else arn.replace(REGION, "us-east-1") if fault.startswith("in ") else arn
         settings = guardrail.Settings(algorithm="aws:kms", key_arn=arn)
-        case = Case(Arn("arn:aws:s3:::lake"), settings, SharedSettings(), None, HERE)
+        case: Case[Any, Any] = Case(Arn("arn:aws:s3:::lake"), settings, SharedSettings(), None, HERE)
         found = guardrail.read(case, Aws(HERE))
         assert found.key_fault.startswith(fault)
         assert bool(found.key_fault) == bool(fault)

@@ -81,5 +81,11 @@ def test_the_published_schema_refuses_what_is_not(value: Any) -> None:
         jsonschema.validate(value, shape.schema(Outer))
 
 
+def test_a_part_that_lacks_something_is_wrong_not_lacking() -> None:
+    with pytest.raises(shape.Misshapen, match=r"\$\.inner: required: name") as raised:
+        shape.parse(Outer, {"count": 1, "inner": {}})
+    assert not isinstance(raised.value, shape.Lacking)
+
+
 def test_text_is_compact() -> None:
     assert shape.text({"a": Inner("x")}) == '{"a":{"name":"x"}}'

@@ -44,6 +44,7 @@ class Guardrail(Generic[State, Settings]):
     baseline   the State class, if the last known good state is kept
     missing    error codes by which AWS says, to `read` or to the fix, that the target is not there
     later      error codes by which AWS says that the fix can't be made yet, and in how many seconds to look again
+    stuck      error codes by which AWS refuses the fix until a person has done something, and what that is
     defensive  events that are left alone when one of `responder_principals` made them
     safer      whether a state that was found becomes the baseline though nobody with a say made it so
     """
@@ -58,6 +59,7 @@ class Guardrail(Generic[State, Settings]):
     baseline: type[State] | None = None
     missing: frozenset[str] = frozenset()
     later: Mapping[str, int] = field(default_factory=dict)
+    stuck: Mapping[str, str] = field(default_factory=dict)
     defensive: frozenset[str] = frozenset()
     safer: Callable[[State, State], bool] = lambda found, baseline: False
 
@@ -77,7 +79,10 @@ class Guardrail(Generic[State, Settings]):
         """
         _must_be_ours(raw, world.here)
         event = Event.parse(raw, world.here)
-        if _is_failed(raw) or event.owner not in ("", world.here.account):
+        if _is_failed(raw):
+            return {}
+        if event.owner not in ("", world.here.account):
+            telemetry.logger.info("not ours", extra={"owner": event.owner, "event_id": event.id})
             return {}
         choices, settings = self.choices(world)
         if settings is None or choices.mode(world.guardrail) == "off":

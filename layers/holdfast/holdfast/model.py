@@ -78,7 +78,8 @@ class Record:
 
     `found` and `left` are the state before and after as plain JSON (None: nothing there). Times are epoch seconds.
     `delivery` is Lambda's request id, the same when Lambda retries; `lease` is when its run is surely over.
-    `applied` says that calls may have been made. `outcome` is empty while the record is open.
+    `applied` says that calls may have been made. `outcome` is empty while the record is open, or `deferred` once that
+    was told.
     """
 
     guardrail: str

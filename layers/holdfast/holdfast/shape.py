@@ -38,7 +38,7 @@ def _plain(value: Any) -> Any:
 
 def parse(kind: type[T], value: Any, at: str = "$") -> T:
     """`value` (plain JSON) as `kind`. Raises Lacking where a required field is missing, else Misshapen."""
-    return cast(T, _parse(kind, value, at))
+    return cast(T, _object(kind, value, at) if is_dataclass(kind) else _parse(kind, value, at))
 
 
 def _parse(kind: Any, value: Any, at: str) -> Any:
@@ -54,8 +54,16 @@ def _parse(kind: Any, value: Any, at: str) -> Any:
     if origin in (dict, Mapping):
         return {key: _parse(args[1], item, f"{at}.{key}") for key, item in _expect(dict, value, at).items()}
     if is_dataclass(kind):
-        return _object(cast(type, kind), value, at)
+        return _nested(cast(type, kind), value, at)
     return value if kind is Any else _expect(kind, value, at)
+
+
+def _nested(kind: type, value: Any, at: str) -> Any:
+    """A part that lacks something is wrong: only a whole that does is merely not there yet."""
+    try:
+        return _object(kind, value, at)
+    except Lacking as error:
+        raise Misshapen(str(error)) from None
 
 
 def _object(kind: type, value: Any, at: str) -> Any:

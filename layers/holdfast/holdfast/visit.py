@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from holdfast.guardrail import Guardrail
 
 ROUNDS = 3
+PATIENCE = 3600  # seconds that a fix may be deferred before that is told
 MARGIN = 30  # seconds after a function's time-out when its run is surely over
 
 
@@ -43,6 +44,14 @@ class Delivery:
     def of(cls, context: Any) -> "Delivery":
         remaining = int(context.get_remaining_time_in_millis() / 1000)
         return cls(str(context.aws_request_id), now() + remaining + MARGIN)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why AWS did not make a call of the fix; empty when all were made."""
+
+    code: str = ""
+    why: str = ""
 
 
 @dataclass
@@ -99,7 +108,7 @@ class Visit(Generic[State, Settings]):
     def _is_first_sight(self) -> bool:
         """A look at what no call has broken: with an open record one has."""
         page = self.page
-        unknown = page.baseline is None and page.open is None and page.lost is None
+        unknown = page.baseline is None and page.open is None
         return unknown and self.guardrail.baseline is not None and not self.event.is_call
 
     def _read(self) -> State | None:
@@ -139,7 +148,7 @@ class Visit(Generic[State, Settings]):
         why = self._authority()
         if not why or self.guardrail.baseline is None or self.page.lost:
             return None
-        if self.state is not None and self.event.name not in self.guardrail.defensive:
+        if self.state is not None:
             itself = replace(self.case, baseline=self.state)
             if self.guardrail.evaluate(self.state, itself) is not None:
                 return None  # nobody's change makes a state good that is bad in itself
@@ -209,9 +218,12 @@ class Visit(Generic[State, Settings]):
         if mine:
             self._keep(record)
         for _ in range(ROUNDS):
-            if wait := self._apply(violation):
-                return self._defer(record, *wait) if mine else Outcome.DEFERRED
+            refused = self._apply(violation)
+            if seconds := self.guardrail.later.get(refused.code, 0):
+                return self._defer(record, seconds, refused.why) if mine else Outcome.DEFERRED
             self.state, rest = self._look()
+            if rest and refused.code:
+                rest = Violation(violation.what, todo=f"{self.guardrail.stuck[refused.code]} AWS said: {refused.why}")
             if rest is None or not rest.fix or self._audit_reason(rest):
                 return self._mended(record, rest) if mine else Outcome.REMEDIATED
             violation = rest
@@ -225,19 +237,19 @@ class Visit(Generic[State, Settings]):
         if self.page.lost:
             telemetry.unrecorded(shape.plain(record))
 
-    def _apply(self, violation: Violation) -> tuple[int, str] | None:
-        """Makes the calls; if one can't be made yet, in how many seconds to look again, and why."""
+    def _apply(self, violation: Violation) -> Refusal:
+        """Makes the calls, up to one that AWS refuses for a reason which the guardrail knows."""
         for call in violation.fix:
             try:
                 self.world.aws.apply(call)
             except ClientError as error:
                 code = error_code(error)
                 if code in self.guardrail.missing:
-                    return None  # it vanished under the fix: the next look sees that
-                if code not in self.guardrail.later:
+                    break  # it vanished under the fix: the next look sees that
+                if code not in self.guardrail.later and code not in self.guardrail.stuck:
                     raise
-                return self.guardrail.later[code], str(error)
-        return None
+                return Refusal(code, str(error))
+        return Refusal()
 
     def _mended(self, record: Record, rest: Violation | None) -> Outcome:
         done = replace(record, left=shape.plain(self.state), outcome=Outcome.REMEDIATED.value)
@@ -245,12 +257,16 @@ class Visit(Generic[State, Settings]):
             return self._finish(done)
         if rest.later and not rest.fix:
             return self._defer(done, rest.later, rest.what)
-        todo = " ".join(filter(None, (f"Still: {rest.what}.", rest.todo)))
-        return self._finish(replace(done, outcome=Outcome.ESCALATED.value, todo=todo))
+        todo = rest.todo if rest.what == record.what else f"Still: {rest.what}. {rest.todo}".strip()
+        quiet = self.page.told == Told(Outcome.ESCALATED.value, done.what)
+        return self._finish(replace(done, outcome=Outcome.ESCALATED.value, todo=todo), quiet=quiet)
 
     def _defer(self, record: Record, seconds: int, why: str) -> Outcome:
-        """Work in hand: it is told when it is done or given up, and the watch sees to it."""
+        """Work in hand, for the watch to see to. It is told when it ends, or once if that takes long."""
         waiting = replace(record, reason=why, lease=0)  # nobody's run: whoever looks next takes it over
+        if now() - record.opened > PATIENCE and not record.outcome:
+            waiting = replace(waiting, outcome=Outcome.DEFERRED.value, closed=now())
+            self._tell(waiting)
         self.page.keep(waiting, now() + seconds)
         self.page.must_be_known()
         return Outcome.DEFERRED
@@ -352,9 +368,12 @@ class Visit(Generic[State, Settings]):
         closed = replace(record, closed=now())
         outcome = Outcome(closed.outcome)
         if not quiet:
-            for call in tell(closed, self.world.topic, self.world.bus):
-                self.world.aws.apply(call)
+            self._tell(closed)
         good = outcome in (Outcome.REMEDIATED, Outcome.COMPLIANT)
         kept = baseline or (self._baseline() if good else self.page.baseline)
         self.page.close(closed, kept, allowed, due)
         return outcome
+
+    def _tell(self, record: Record) -> None:
+        for call in tell(record, self.world.topic, self.world.bus):
+            self.world.aws.apply(call)
