@@ -43,7 +43,7 @@ def test_a_mail_says_who_what_before_after_and_what_next() -> None:
         "\n"
         f"Guardrail: s3-vpc-only-policy (critical), account {ME}, {REGION}\n"
         "Found:     the policy lacks HoldfastTls\n"
-        f"Who:       {MALLORY} (IAMUser) called DeleteBucketPolicy from 203.0.113.7 with aws-cli/2\n"
+        f"Call:      {MALLORY} (IAMUser) called DeleteBucketPolicy from 203.0.113.7 with aws-cli/2\n"
         "When:      2026-01-01T00:00:00Z, told 2026-01-01 00:00:05Z\n"
         "\n"
         "Calls made:\n"
@@ -74,7 +74,7 @@ def test_an_audit_shows_the_calls_it_would_have_made_and_no_diff() -> None:
 
 
 def test_who_is_unknown_is_said_to_be_unknown() -> None:
-    assert "Who:       not known (Holdfast Sweep)" in mail(replace(RECORD, actor=Actor(), event_name="Holdfast Sweep"))
+    assert "Call:      not known (Holdfast Sweep)" in mail(replace(RECORD, actor=Actor(), event_name="Holdfast Sweep"))
 
 
 def test_sessions_and_services_in_between_are_named() -> None:

@@ -1,7 +1,7 @@
 """A guardrail, declared; and the Lambda handler that every one of them is."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -36,6 +36,7 @@ class Guardrail(Generic[State, Settings]):
     """What a guardrail is made of; an instance is its Lambda handler.
 
     targets    what a call touched: where to look, never what to believe
+    related    what to look at in the place of something touched, where that alone says nothing
     read       the live state; None when the thing is gone
     evaluate   the decision
     gone       the decision when nothing is there
@@ -43,8 +44,9 @@ class Guardrail(Generic[State, Settings]):
     settings   a frozen dataclass; a field without a default is required, and without it the guardrail is off
     baseline   the State class, if the last known good state is kept
     missing    error codes by which AWS says, to `read` or to the fix, that the target is not there
-    later      error codes by which AWS says that the fix can't be made yet, and in how many seconds to look again
-    stuck      error codes by which AWS refuses the fix until a person has done something, and what that is
+    later      errors by which AWS says that the fix can't be made yet, and in how many seconds to look again
+    stuck      errors by which AWS refuses the fix until a person has done something, and what that is
+               (both by code, or by `Code: part of the message` where the code says too little)
     defensive  events that are left alone when one of `responder_principals` made them
     safer      whether a state that was found becomes the baseline though nobody with a say made it so
     """
@@ -56,6 +58,7 @@ class Guardrail(Generic[State, Settings]):
     inventory: Callable[[Aws], Iterable[Arn]]
     settings: type[Settings]
     gone: Callable[[Case[State, Settings]], Violation | None] = lambda case: None
+    related: Callable[[Arn, Aws], Iterable[Arn]] = lambda target, aws: (target,)
     baseline: type[State] | None = None
     missing: frozenset[str] = frozenset()
     later: Mapping[str, int] = field(default_factory=dict)
@@ -108,16 +111,20 @@ class Guardrail(Generic[State, Settings]):
             return choices, None
 
     def hints(self, event: Event, world: World) -> Iterable[Arn]:
-        """Where to look. A sweep too large for one function goes back to the bus in batches."""
-        if event.is_call:
-            return self._ours(self.targets(event), world)
+        """Where to look."""
         if event.name == LOOK:
             return self._ours(event.looks_at or (), world)
+        if event.is_call:
+            touched = self._ours(self.targets(event), world)
+            return self._spread([found for target in touched for found in self.related(target, world.aws)], world)
         world.ledger.begin_survey(world.guardrail, now() + SURVEY_LASTS)
-        everything = sorted({*self.inventory(world.aws), *map(Arn, world.ledger.known(world.guardrail))})
-        if len(everything) <= BATCH:
-            return everything
-        for call in looks(world.guardrail, everything, world.bus):
+        return self._spread(sorted({*self.inventory(world.aws), *map(Arn, world.ledger.known(world.guardrail))}), world)
+
+    def _spread(self, targets: Sequence[Arn], world: World) -> Sequence[Arn]:
+        """These, or none where they are too many for one function: then they come again in batches."""
+        if len(targets) <= BATCH:
+            return targets
+        for call in looks(world.guardrail, targets, world.bus):
             world.aws.apply(call)
         return ()
 

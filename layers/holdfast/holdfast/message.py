@@ -98,7 +98,10 @@ def subject(record: Record) -> str:
 
 
 def mail(record: Record) -> str:
-    """What a tired person reads: who did what, what was found, what was done, and what to do next."""
+    """What a tired person reads: which call led here, what was found, what was done, and what to do next.
+
+    The call is the one whose event set the look off. Where events are late, another may have broken the thing.
+    """
     lines = [line for section in (_facts(record), _actions(record), _next_steps(record)) for line in section]
     return "\n".join(lines)[:BODY]
 
@@ -108,7 +111,7 @@ def _facts(record: Record) -> Iterator[str]:
     yield ""
     yield f"Guardrail: {record.guardrail} ({record.severity}), account {record.account}, {record.region}"
     yield f"Found:     {clean(record.what)}"
-    yield f"Who:       {_who(record)}"
+    yield f"Call:      {_who(record)}"
     yield f"When:      {clean(record.event_time) or stamp(record.opened)}, told {stamp(record.closed)}"
     if record.reason:
         yield f"Why so:    {clean(record.reason)}"

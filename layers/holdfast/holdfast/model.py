@@ -47,9 +47,9 @@ class Violation:
 class Case(Generic[State, Settings]):
     """What is known before looking.
 
-    `baseline` is the last known good state, None if there is none. `actor` is the ARN of who made the call, or empty
-    where nobody is known for sure: in a sweep, or when the event did not come from AWS. `waited` is for how many
-    seconds the target has had an open record: 0 at the first look.
+    `baseline` is the last known good state, None if there is none. `actor` is the ARN of who made the call, and `event`
+    its name; both are empty where nobody is known for sure: in a sweep, or when the event did not come from AWS.
+    `waited` is for how many seconds the target has had an open record: 0 at the first look.
     """
 
     target: Arn
@@ -58,6 +58,7 @@ class Case(Generic[State, Settings]):
     baseline: State | None
     here: Place
     actor: str = ""
+    event: str = ""
     waited: int = 0
 
 

@@ -3,8 +3,9 @@
 read → evaluate → exempt? → audit? → record → apply → read → evaluate → notify → close
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -20,6 +21,7 @@ from holdfast.world import World
 if TYPE_CHECKING:
     from holdfast.guardrail import Guardrail
 
+T = TypeVar("T")
 ROUNDS = 3
 PATIENCE = 3600  # seconds that a fix may be deferred before that is told
 MARGIN = 30  # seconds after a function's time-out when its run is surely over
@@ -48,10 +50,20 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why AWS did not make a call of the fix; empty when all were made."""
+    """Why AWS did not make a call of the fix, and what follows; empty when all were made."""
 
-    code: str = ""
     why: str = ""
+    later: int = 0
+    todo: str = ""
+
+
+def matching(error: ClientError, known: Mapping[str, T]) -> T | None:
+    """What is known of an error, by its code or by `Code: part of the message`."""
+    for name, value in known.items():
+        code, _, part = name.partition(": ")
+        if code == error_code(error) and part in str(error):
+            return value
+    return None
 
 
 @dataclass
@@ -93,8 +105,9 @@ class Visit(Generic[State, Settings]):
         stored, kind = self.page.baseline, self.guardrail.baseline
         known = shape.parse(kind, stored.state, "baseline") if kind and stored and stored.state is not None else None
         waited = now() - self.page.open.opened if self.page.open else 0
-        shared, here, actor = self.choices.shared, self.world.here, self.event.trusted_actor
-        return Case(self.target, self.settings, shared, known, here, actor, waited)
+        actor = self.event.trusted_actor
+        name = self.event.name if actor else ""
+        return Case(self.target, self.settings, self.choices.shared, known, self.world.here, actor, name, waited)
 
     def _look(self) -> tuple[State | None, Violation | None]:
         """The live state and the decision on it."""
@@ -144,9 +157,14 @@ class Visit(Generic[State, Settings]):
         return Outcome.COMPLIANT
 
     def _accepted(self, violation: Violation) -> Outcome | None:
-        """Changes by those who may change what is good: the state they left is the new baseline."""
+        """Changes by those who may change what is good: the state they left is the new baseline.
+
+        A loss is only believed to be theirs when it was their call that deletes: another's may have come in between.
+        """
         why = self._authority()
         if not why or self.guardrail.baseline is None or self.page.lost:
+            return None
+        if self.state is None and not self.event.name.startswith("Delete"):
             return None
         if self.state is not None:
             itself = replace(self.case, baseline=self.state)
@@ -188,7 +206,7 @@ class Visit(Generic[State, Settings]):
         )
 
     def _unfixable(self, violation: Violation) -> Outcome | None:
-        if violation.later and not violation.fix and not self._audit_reason(violation):
+        if violation.later and not self._audit_reason(violation):
             return self._defer(self._record(violation), violation.later, violation.todo)
         return None if violation.fix else self._conclude(violation, Outcome.ESCALATED)
 
@@ -210,6 +228,8 @@ class Visit(Generic[State, Settings]):
             return False
         if page.told:
             return page.told.outcome == Outcome.AUDITED.value
+        if page.baseline:
+            return False  # it was seen to be right
         return now() < self.world.ledger.survey_ends(self.world.guardrail)
 
     def _mend(self, violation: Violation) -> Outcome:
@@ -219,12 +239,12 @@ class Visit(Generic[State, Settings]):
             self._keep(record)
         for _ in range(ROUNDS):
             refused = self._apply(violation)
-            if seconds := self.guardrail.later.get(refused.code, 0):
-                return self._defer(record, seconds, refused.why) if mine else Outcome.DEFERRED
+            if refused.later:
+                return self._defer(record, refused.later, refused.why) if mine else Outcome.DEFERRED
             self.state, rest = self._look()
-            if rest and refused.code:
-                rest = Violation(violation.what, todo=f"{self.guardrail.stuck[refused.code]} AWS said: {refused.why}")
-            if rest is None or not rest.fix or self._audit_reason(rest):
+            if rest and refused.todo:
+                rest = Violation(violation.what, todo=f"{refused.todo} AWS said: {refused.why}")
+            if rest is None or not rest.fix or rest.later or self._audit_reason(rest):
                 return self._mended(record, rest) if mine else Outcome.REMEDIATED
             violation = rest
             record = replace(record, calls=record.calls + rest.fix)
@@ -243,20 +263,20 @@ class Visit(Generic[State, Settings]):
             try:
                 self.world.aws.apply(call)
             except ClientError as error:
-                code = error_code(error)
-                if code in self.guardrail.missing:
+                if error_code(error) in self.guardrail.missing:
                     break  # it vanished under the fix: the next look sees that
-                if code not in self.guardrail.later and code not in self.guardrail.stuck:
+                later, todo = matching(error, self.guardrail.later), matching(error, self.guardrail.stuck)
+                if later is None and todo is None:
                     raise
-                return Refusal(code, str(error))
+                return Refusal(str(error), later or 0, todo or "")
         return Refusal()
 
     def _mended(self, record: Record, rest: Violation | None) -> Outcome:
         done = replace(record, left=shape.plain(self.state), outcome=Outcome.REMEDIATED.value)
         if rest is None:
             return self._finish(done)
-        if rest.later and not rest.fix:
-            return self._defer(done, rest.later, rest.what)
+        if rest.later:
+            return self._defer(replace(done, outcome=""), rest.later, rest.what)
         todo = rest.todo if rest.what == record.what else f"Still: {rest.what}. {rest.todo}".strip()
         quiet = self.page.told == Told(Outcome.ESCALATED.value, done.what)
         return self._finish(replace(done, outcome=Outcome.ESCALATED.value, todo=todo), quiet=quiet)
@@ -317,12 +337,12 @@ class Visit(Generic[State, Settings]):
             return known
         if known is None or known.state is None or self.guardrail.safer(state, shape.parse(kind, known.state)):
             sure = named(self.case.actor, self.choices.shared.baseline_principals)
-            return self._next_baseline(shape.plain(state), self.case.actor if sure else "")
+            known = self._next_baseline(shape.plain(state), self.case.actor if sure else "")
         return self._followed(known, str(getattr(state, "arn", self.target)), state)
 
-    def _next_baseline(self, state: Any, by: str) -> Baseline:
+    def _next_baseline(self, state: Any, by: str, moved_to: str = "") -> Baseline:
         known = self.page.baseline
-        return Baseline(known.version + 1 if known else 1, state, by, now())
+        return Baseline(known.version + 1 if known else 1, state, by, now(), moved_to)
 
     def _followed(self, known: Baseline, arn: str, state: State) -> Baseline:
         """A thing made again under another ARN takes its baseline with it."""
@@ -331,7 +351,7 @@ class Visit(Generic[State, Settings]):
         page = self.world.ledger.page(self.world.guardrail, arn)
         if page.baseline is None:
             page.remember(Baseline(1, shape.plain(state), known.by, now()))
-        return replace(known, version=known.version + 1, moved_to=arn)
+        return self._next_baseline(known.state, known.by, arn)
 
     def _conclude(
         self,
