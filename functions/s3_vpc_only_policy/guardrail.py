@@ -1,0 +1,320 @@
+"""Data buckets answer only to the company's VPCs, and every bucket only over TLS.
+
+Why: a bucket policy is one call away from handing a data lake to another network or account, and stolen credentials
+work from everywhere unless the bucket asks where a request comes from.
+
+Restored: our statements (`HoldfastVpcOnly` in data buckets, `HoldfastTls`, `HoldfastTlsVersion`) are merged into the
+owner's policy by Sid; all other statements stay. Whether one is missing or means less is judged by what it denies, not
+by its text. Nothing is written unless an offline evaluation has shown that all who got in and must get in still do:
+Holdfast, break-glass, log delivery, queries through Athena, the listed service roles, the bucket's replication role,
+each allowed VPC, and an administrator who changes the policy.
+
+Can't: repair a policy that denies Holdfast's own role, that would outgrow 20 KB, or that S3 refuses because it is
+public while BlockPublicPolicy is on, or names a principal that is gone; give a bucket that is a website TLS.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from botocore.exceptions import ClientError
+from holdfast import (
+    ApiCall,
+    Arn,
+    Aws,
+    Case,
+    Event,
+    Guardrail,
+    Lacking,
+    Misshapen,
+    PrincipalArn,
+    Violation,
+    buckets,
+    unless,
+)
+from holdfast.aws import error_code
+from holdfast.policy import Document, Request, Statement, covers, denies, dump, load, merge, public_grants
+
+LIMIT = 20 * 1024  # bytes: S3 API, PutBucketPolicy
+VPC, TLS, TLS_VERSION = "HoldfastVpcOnly", "HoldfastTls", "HoldfastTlsVersion"
+ADMINISTRATION = ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy")  # ours: the first two
+DATA = (
+    "s3:GetObject*",
+    "s3:PutObject*",
+    "s3:DeleteObject*",
+    "s3:ListBucket*",
+    "s3:ListMultipartUploadParts",
+    "s3:AbortMultipartUpload",
+    "s3:RestoreObject",
+    "s3:Replicate*",
+)
+LOG_DELIVERY = ("cloudtrail.amazonaws.com", "delivery.logs.amazonaws.com", "logging.s3.amazonaws.com")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Who may reach the data `buckets` (name patterns).
+
+    Requests from `vpc_ids` of this Region or from any VPC of `organization_id` (one of the two is required), from
+    `allowed_source_ips`, by `service_role_arns` (Glue, EMR, Redshift and the like work outside the VPCs, under roles),
+    and by load balancers of `log_delivery_accounts`. What is refused to others are `deny_actions`, never the
+    administration of the policy itself. `tls_buckets` (name patterns) answer only to `minimum_tls` or better.
+    """
+
+    buckets: tuple[str, ...]
+    vpc_ids: tuple[Annotated[str, r"vpc-[0-9a-f]{8,17}"], ...] = ()
+    organization_id: Annotated[str, r"o-[a-z0-9]{10,32}"] | None = None
+    service_role_arns: tuple[PrincipalArn, ...] = ()
+    log_delivery_accounts: tuple[Annotated[str, r"\d{12}"], ...] = ()
+    allowed_source_ips: tuple[Annotated[str, r"[0-9a-fA-F.:]+(/\d{1,3})?"], ...] = ()
+    deny_actions: tuple[Annotated[str, r"s3:[A-Za-z*?]+"], ...] = DATA
+    tls_buckets: tuple[str, ...] = ("*",)
+    minimum_tls: Literal["1.2", "1.3"] = "1.2"
+
+    def __post_init__(self) -> None:
+        if not (self.vpc_ids or self.organization_id):
+            raise Lacking("required: vpc_ids or organization_id")
+        if not self.buckets:
+            raise Lacking("required: buckets")
+        if not self.deny_actions:
+            raise Misshapen("deny_actions: none")
+        for pattern in self.deny_actions:
+            if any(fnmatchcase(action.lower(), pattern.lower()) for action in ADMINISTRATION):
+                raise Misshapen(f"deny_actions: {pattern} would keep administrators from repairing the policy")
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """`policy` is None where there is none, `denied` is what AWS said where it may not be read.
+
+    The last two are read only where something is to be written: whether the bucket is a website, and whether
+    BlockPublicPolicy is on.
+    """
+
+    name: str
+    policy: dict[str, Any] | None = None
+    replication_role: str = ""
+    denied: str = ""
+    website: bool = False
+    blocks_public: bool = False
+
+
+Known = Case[Bucket, Settings]
+
+
+def targets(event: Event) -> Iterable[Arn]:
+    return [event.bucket()]
+
+
+def read(case: Known, aws: Aws) -> Bucket | None:
+    if case.target.service != "s3":
+        return None  # a directory bucket: reached only through its zone's endpoint, and never public
+    name = case.target.name
+    try:
+        bucket = with_policy(name, case, aws)
+    except ClientError as error:
+        if error_code(error) not in ("AccessDenied", "AllAccessDisabled", "MethodNotAllowed"):
+            raise
+        return Bucket(name, denied=str(error))
+    return with_obstacles(bucket, aws) if faults(bucket, case) else bucket
+
+
+def with_policy(name: str, case: Known, aws: Aws) -> Bucket:
+    answer = unless("NoSuchBucketPolicy", aws.client("s3").get_bucket_policy, Bucket=name)
+    policy = load(answer["Policy"]) if answer else None
+    return Bucket(name, policy, replication_role(name, aws) if is_data(name, case.settings) else "")
+
+
+def replication_role(name: str, aws: Aws) -> str:
+    """Only a literal role of our own account: the exemption must not be a way for others, or for a pattern."""
+    ask = aws.client("s3").get_bucket_replication
+    answer = unless("ReplicationConfigurationNotFoundError", ask, Bucket=name)
+    role = answer["ReplicationConfiguration"]["Role"] if answer else ""
+    return role if re.fullmatch(rf"arn:[\w-]+:iam::{aws.here.account}:role/[\w+=,.@/-]+", role) else ""
+
+
+def with_obstacles(bucket: Bucket, aws: Aws) -> Bucket:
+    """Where these may not be read, S3 itself will tell: a denied question must not keep the policy broken."""
+    s3, name = aws.client("s3"), bucket.name
+    website = unless("NoSuchWebsiteConfiguration AccessDenied", s3.get_bucket_website, Bucket=name)
+    block = unless("NoSuchPublicAccessBlockConfiguration AccessDenied", s3.get_public_access_block, Bucket=name)
+    blocks = bool(block and block["PublicAccessBlockConfiguration"].get("BlockPublicPolicy"))
+    return replace(bucket, website=website is not None, blocks_public=blocks)
+
+
+def is_data(name: str, settings: Settings) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in settings.buckets)
+
+
+def evaluate(bucket: Bucket, case: Known) -> Violation | None:
+    if bucket.denied:
+        what = f"the policy of {bucket.name} can't be read by Holdfast"
+        return Violation(what, todo=way_out(bucket)) if required(bucket, case) else None
+    wrong = faults(bucket, case)
+    if not wrong and is_shut_to_us(standing(bucket), case):
+        return Violation(f"the policy of {bucket.name} denies Holdfast's role", todo=way_out(bucket))
+    if not wrong:
+        return None
+    what = f"the policy of {bucket.name} {', '.join(wrong.values())}"
+    ours = [statement for statement in required(bucket, case) if not (bucket.website and is_tls(statement))]
+    if not {statement["Sid"] for statement in ours} & wrong.keys():
+        return Violation(what, todo="A website's endpoint has no TLS: put CloudFront before it, or set tls_buckets.")
+    merged = merge(standing(bucket), ours)
+    if why := hopeless(bucket, merged, case):
+        return Violation(what, todo=why)
+    name = {"Bucket": bucket.name}
+    before = ApiCall("s3", "put_bucket_policy", name | {"Policy": dump(bucket.policy)}) if bucket.policy else None
+    return Violation(
+        what,
+        fix=(ApiCall("s3", "put_bucket_policy", name | {"Policy": dump(merged)}),),
+        undo=(before or ApiCall("s3", "delete_bucket_policy", name),),
+    )
+
+
+def standing(bucket: Bucket) -> Document:
+    return bucket.policy or {"Version": "2012-10-17", "Statement": []}
+
+
+def is_tls(statement: Statement) -> bool:
+    return statement["Sid"] in (TLS, TLS_VERSION)
+
+
+def faults(bucket: Bucket, case: Known) -> dict[str, str]:
+    """By Sid, what of ours is missing or means less; or bears our Sid and denies more than the settings say."""
+    found, wrong = standing(bucket)["Statement"], {}
+    for statement in required(bucket, case):
+        sid = statement["Sid"]
+        ours = [each for each in found if each.get("Sid") == sid]
+        if not covers(found, statement):
+            wrong[sid] = f"{'weakens' if ours else 'lacks'} {sid}"
+        elif any(each.get("Effect") != "Deny" or not covers([statement], each) for each in ours):
+            wrong[sid] = f"says something else than the settings in {sid}"
+    return wrong
+
+
+def required(bucket: Bucket, case: Known) -> list[Statement]:
+    settings = case.settings
+    wanted = []
+    if is_data(bucket.name, settings):
+        wanted.append(deny(case, VPC, list(settings.deny_actions), outside(bucket, case)))
+    if any(fnmatchcase(bucket.name, pattern) for pattern in settings.tls_buckets):
+        wanted.append(deny(case, TLS, ["s3:*"], {"Bool": {"aws:SecureTransport": "false"}}))
+        wanted.append(deny(case, TLS_VERSION, ["s3:*"], {"NumericLessThan": {"s3:TlsVersion": settings.minimum_tls}}))
+    return wanted
+
+
+def deny(case: Known, sid: str, actions: list[str], condition: dict[str, Any]) -> Statement:
+    arn = str(case.target)
+    where = {"Action": actions, "Resource": [arn, f"{arn}/*"], "Condition": condition}
+    return {"Sid": sid, "Effect": "Deny", "Principal": "*"} | where
+
+
+def outside(bucket: Bucket, case: Known) -> dict[str, Any]:
+    """The condition that holds for whoever is neither in a VPC of ours nor must get in all the same."""
+    settings = case.settings
+    strings = {
+        "aws:SourceVpc": list(settings.vpc_ids),
+        "aws:VpceOrgID": [settings.organization_id] if settings.organization_id else [],
+        "aws:PrincipalAccount": list(settings.log_delivery_accounts),
+    }
+    addresses = {"aws:SourceIp": list(settings.allowed_source_ips)}
+    tests = {
+        "StringNotEqualsIfExists": {key: values for key, values in strings.items() if values},
+        "NotIpAddressIfExists": addresses if settings.allowed_source_ips else {},
+        "BoolIfExists": {"aws:PrincipalIsAWSService": "false", "aws:ViaAWSService": "false"},
+        "ArnNotLikeIfExists": {"aws:PrincipalArn": list(dict.fromkeys(insiders(bucket, case)))},
+    }
+    return {operator: keys for operator, keys in tests.items() if keys}
+
+
+def insiders(bucket: Bucket, case: Known) -> Iterator[str]:
+    """Roles and users who get in from everywhere: IAM user guide, "aws:PrincipalArn" (of a session, its role)."""
+    here = case.here
+    yield from (role for role in (here.role, bucket.replication_role) if role)
+    yield from (*case.shared.break_glass_arns, *case.settings.service_role_arns)
+    yield f"arn:{here.partition}:iam::{here.account}:role/aws-service-role/*"
+
+
+def hopeless(bucket: Bucket, merged: Document, case: Known) -> str:
+    """Why the merged policy is not written; empty if it can be."""
+    if is_shut_to_us(merged, case):
+        return way_out(bucket)
+    if shut := sorted({r.who for r in protected(bucket, case) if is_shut_out(r, standing(bucket), merged)}):
+        return f"It would lock out {', '.join(shut)}, so nothing was written: change the policy or the settings."
+    if (size := len(dump(merged).encode())) > LIMIT:
+        return f"With our statements it would have {size} bytes, more than S3's {LIMIT}: shorten it."
+    if bucket.blocks_public and (grants := public_grants(merged)):
+        named = ", ".join(str(grant.get("Sid", "one without Sid")) for grant in grants)
+        return f"S3 refuses it as public while BlockPublicPolicy is on: take out the public statements ({named})."
+    return ""
+
+
+def is_shut_to_us(policy: Document, case: Known) -> bool:
+    """Only if it is sure: else one statement that can't be judged would disarm us, and S3 has the last word anyway."""
+    role = case.here.role
+    return any(denies(policy, request(case, role, role, action)) for action in ADMINISTRATION[:2] if role)
+
+
+def is_shut_out(request: Request, before: Document, after: Document) -> bool:
+    """Whoever surely got in before must surely get in after; where that was unsure, it isn't our statements' doing."""
+    was, will = denies(before, request), denies(after, request)
+    return (will is True and was is not True) or (will is None and was is False)
+
+
+def way_out(bucket: Bucket) -> str:
+    """S3 API, PutBucketPolicy: the account's root user may always; IAM user guide, "Perform a privileged task"."""
+    return (
+        "It denies Holdfast's role (or the bucket is another account's by now). Only the account's root user can "
+        f"change it: aws s3api delete-bucket-policy --bucket {bucket.name}; or, from the organisation's management "
+        "account, the same in a session of: aws sts assume-root --target-principal ACCOUNT --task-policy-arn "
+        f"arn=arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy. {bucket.denied}"
+    ).strip()
+
+
+def request(case: Known, who: str, principal: str, action: str, **context: str) -> Request:
+    """A call over TLS, as an ordinary caller outside every VPC makes it, with what `context` changes."""
+    ordinary: dict[str, str | None] = {"aws:securetransport": "true", "s3:tlsversion": "1.3"}
+    ordinary |= {"aws:principalisawsservice": "false", "aws:viaawsservice": "false"}
+    ordinary |= {"aws:sourcevpc": None, "aws:sourcevpce": None, "aws:vpceorgid": None}
+    if principal.startswith("arn:"):
+        ordinary |= {"aws:principalarn": principal, "aws:principalaccount": principal.split(":")[4]}
+    on_object = action.endswith(("Object", "ObjectVersion"))
+    resource = f"{case.target}/data/part-0" if on_object else str(case.target)
+    return Request(who, principal, action, resource, ordinary | {f"aws:{key}": value for key, value in context.items()})
+
+
+def protected(bucket: Bucket, case: Known) -> Iterator[Request]:
+    """All who must still get in after a write of ours."""
+    here, settings = case.here, case.settings
+    admin = f"arn:{here.partition}:iam::{here.account}:role/administrator"
+    yield from (request(case, "the policy's administrators", admin, action) for action in ADMINISTRATION)
+    for arn in insiders(bucket, case):
+        yield request(case, arn, arn.replace("*", "somebody").replace("?", "x"), "s3:GetObject")
+    for service in LOG_DELIVERY:
+        yield request(case, service, service, "s3:PutObject", principalisawsservice="true", sourceaccount=here.account)
+    somebody = f"arn:{here.partition}:iam::{here.account}:role/somebody"
+    yield request(case, "Athena and others on a caller's behalf", somebody, "s3:GetObject", viaawsservice="true")
+    for vpc in settings.vpc_ids:
+        yield from (request(case, vpc, somebody, f"s3:{verb}Object", sourcevpc=vpc) for verb in ("Get", "Put"))
+    for network in settings.allowed_source_ips:
+        yield request(case, network, somebody, "s3:GetObject", sourceip=network.partition("/")[0])
+    if settings.organization_id:
+        yield request(case, settings.organization_id, somebody, "s3:GetObject", vpceorgid=settings.organization_id)
+
+
+handler = Guardrail(
+    severity="critical",
+    settings=Settings,
+    targets=targets,
+    read=read,
+    evaluate=evaluate,
+    inventory=buckets,
+    missing=frozenset({"NoSuchBucket"}),
+    stuck={
+        "AccessDenied": "S3 refused the merged policy: it is public, which is blocked; or the old one denies Holdfast "
+        "(then as root: aws s3api delete-bucket-policy, or aws sts assume-root with S3UnlockBucketPolicy).",
+        "MalformedPolicy": "S3 refused the merged policy: a statement of the owner's may name somebody who is gone.",
+    },
+)
