@@ -1,0 +1,574 @@
+"""Trails: what blinds them, what is done about it, and what a person must do."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.session import get_session
+from botocore.validate import validate_parameters
+from holdfast import ApiCall, Arn, BadEvent, Case, Event, Misshapen, Place, SharedSettings, Violation
+from holdfast.shape import parse, plain
+from holdfast_cli import project
+from support import HERE, MALLORY, ME, REGION, account, call, run
+
+ID = "cloudtrail-logging"
+guardrail = project.load(ID)
+Trail, Settings = guardrail.Trail, guardrail.Settings
+
+TARGET = HERE.arn("cloudtrail", "trail/audit")
+ELSEWHERE = HERE.arn("cloudtrail", "trail/audit", "us-east-1")
+THEIRS = Arn(f"arn:aws:cloudtrail:{REGION}:999999999999:trail/organisation")
+ROLE = f"arn:aws:iam::{ME}:role/trail-to-logs"
+KEY = f"arn:aws:kms:{REGION}:{ME}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+LOGS = {
+    "CloudWatchLogsLogGroupArn": f"arn:aws:logs:{REGION}:{ME}:log-group:trail:*",
+    "CloudWatchLogsRoleArn": ROLE,
+}
+NO_LOGS = dict.fromkeys(LOGS, "")
+SENDS = {
+    "S3BucketName": "audit-logs",
+    "S3KeyPrefix": "trails",
+    "KmsKeyId": KEY,
+    "SnsTopicName": "",
+    **NO_LOGS,
+    "RecursiveLogging": True,
+}
+COVERS = {"IsMultiRegionTrail": True, "IncludeGlobalServiceEvents": True, "EnableLogFileValidation": True}
+ALL = {"ReadWriteType": "All", "IncludeManagementEvents": True}
+DATA = {"DataResources": [{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3:::lake/"]}]}
+NO_KMS = {"ExcludeManagementEventSources": ["kms.amazonaws.com"]}
+NO_RDS = {"ExcludeManagementEventSources": ["rdsdata.amazonaws.com"]}
+RATE, ERRORS = {"InsightType": "ApiCallRateInsight"}, {"InsightType": "ApiErrorRateInsight"}
+OWNERS = (f"arn:aws:iam::{ME}:role/terraform",)
+
+
+def basic(*selectors: Any) -> dict[str, Any]:
+    return {"EventSelectors": list(selectors)}
+
+
+def advanced(*selectors: tuple[tuple[str, str, list[str]], ...]) -> dict[str, Any]:
+    """Each selector as its conditions: field, operator, values."""
+    fields = [[{"Field": name, how: values} for name, how, values in conditions] for conditions in selectors]
+    return {"AdvancedEventSelectors": [{"FieldSelectors": conditions} for conditions in fields]}
+
+
+MANAGEMENT = ("eventCategory", "Equals", ["Management"])
+OBJECTS = (("eventCategory", "Equals", ["Data"]), ("resources.type", "Equals", ["AWS::S3::Object"]))
+WITHOUT_KMS = ("eventSource", "NotEquals", ["kms.amazonaws.com"])
+
+GOOD = Trail(
+    TARGET,
+    logging=True,
+    covers=COVERS,
+    sends=SENDS,
+    selectors=basic(ALL | DATA),
+    insights=(RATE,),
+    tags=({"Key": "owner", "Value": "security"},),
+    started_at="2026-01-01T00:00:00Z",
+)
+
+
+def sending(**changes: Any) -> dict[str, Any]:
+    return {"sends": SENDS | changes}
+
+
+def covering(**changes: Any) -> dict[str, Any]:
+    return {"covers": COVERS | changes}
+
+
+def judge(
+    trail: Any, baseline: Any = GOOD, *, owners: tuple[str, ...] = (), role: str | None = None, here: Place = HERE
+) -> Violation | None:
+    shared = SharedSettings(baseline_principals=owners)
+    found: Violation | None = guardrail.evaluate(trail, Case(Arn(trail.arn), Settings(role), shared, baseline, here))
+    return found
+
+
+def judged(trail: Any, baseline: Any = GOOD, **more: Any) -> Violation:
+    violation = judge(trail, baseline, **more)
+    assert violation is not None
+    return violation
+
+
+def api(operation: str, **parameters: Any) -> ApiCall:
+    return ApiCall("cloudtrail", operation, parameters)
+
+
+START, STOP = api("start_logging", Name=TARGET), api("stop_logging", Name=TARGET)
+
+
+def select(selectors: dict[str, Any]) -> ApiCall:
+    return api("put_event_selectors", TrailName=TARGET, **selectors)
+
+
+def update(**changes: Any) -> ApiCall:
+    return api("update_trail", Name=TARGET, **changes)
+
+
+def insight(*selectors: Any) -> ApiCall:
+    return api("put_insight_selectors", TrailName=TARGET, InsightSelectors=list(selectors))
+
+
+@pytest.mark.parametrize(
+    ("request_", "response", "target"),
+    [
+        ({"name": "audit"}, None, TARGET),
+        ({"name": str(TARGET)}, None, TARGET),
+        ({"name": ["audit"]}, None, TARGET),
+        ({"trailName": "audit", "eventSelectors": []}, None, TARGET),
+        ({"name": None, "trailName": "audit"}, None, TARGET),
+        ({"name": "audit"}, {"trailARN": str(TARGET)}, TARGET),
+        ({}, {"trailARN": str(TARGET)}, TARGET),
+        (None, {"name": "audit", "trailARN": str(TARGET)}, TARGET),
+        ({"name": "audit"}, {"omitted": True}, TARGET),
+        ({"name": str(ELSEWHERE)}, None, ELSEWHERE),
+        ({"name": "a.b-c_1"}, None, HERE.arn("cloudtrail", "trail/a.b-c_1")),
+    ],
+)
+def test_the_trail_is_found_however_it_was_named(request_: Any, response: Any, target: Arn) -> None:
+    event = Event.parse(call("cloudtrail", "UpdateTrail", request_, responseElements=response), HERE)
+    assert list(guardrail.targets(event)) == [target]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        None,
+        {},
+        {"omitted": True},
+        {"name": ""},
+        {"name": None},
+        {"name": {"content": ""}},
+        {"name": "a b"},
+        {"name": "audit/*"},
+        {"name": "x"},
+        {"name": "-audit"},
+        {"name": f"arn:aws:cloudtrail:{REGION}:{ME}:eventdatastore/1234"},
+        {"name": f"arn:aws:s3:::{ME}"},
+        {"name": f"arn:aws:kms:{REGION}:{ME}:trail/audit"},
+        {"name": f"arn:aws:cloudtrail:{REGION}:{ME}:trail/a/b"},
+        {"name": f"arn:aws:cloudtrail:{REGION}:{ME}:trail/*"},
+    ],
+)
+def test_an_event_that_names_no_trail_is_refused(request_: Any) -> None:
+    event = Event.parse(call("cloudtrail", "StopLogging", request_), HERE)
+    with pytest.raises(BadEvent):
+        list(guardrail.targets(event))
+
+
+def test_the_call_tells_the_region_of_a_bare_name() -> None:
+    event = Event.parse(call("cloudtrail", "StopLogging", {"name": "audit"}, awsRegion="us-east-1"), HERE)
+    assert list(guardrail.targets(event)) == [ELSEWHERE]
+
+
+def test_another_accounts_trail_is_dropped() -> None:
+    with account():
+        assert run(ID, call("cloudtrail", "StopLogging", {"name": str(THEIRS)})).outcomes == {}
+
+
+@pytest.mark.parametrize(
+    ("selectors", "blind"),
+    [
+        (basic(ALL), False),
+        (basic({}), False),
+        (basic({"DataResources": []}), False),
+        (basic(ALL | {"ReadWriteType": "WriteOnly"}), False),
+        (basic(ALL | {"ReadWriteType": "ReadOnly"}), True),
+        (basic(ALL | {"IncludeManagementEvents": False}), True),
+        (basic({"ReadWriteType": "ReadOnly", "IncludeManagementEvents": False}), True),
+        (basic(ALL | NO_KMS), True),
+        (basic(ALL | NO_RDS), True),
+        (basic(ALL | {"ExcludeManagementEventSources": []}), False),
+        (basic(ALL | NO_KMS, ALL | NO_RDS), False),
+        (basic(ALL | NO_KMS, ALL | {"ReadWriteType": "ReadOnly"}), True),
+        (basic(ALL | NO_KMS, {"ReadWriteType": "WriteOnly"}), False),
+        (basic(ALL | {"IncludeManagementEvents": False} | DATA, ALL), False),
+        (basic(), True),
+        (advanced((MANAGEMENT,)), False),
+        (advanced((MANAGEMENT, ("readOnly", "Equals", ["false"]))), False),
+        (advanced((MANAGEMENT, ("readOnly", "Equals", ["false", "true"]))), False),
+        (advanced((MANAGEMENT, ("readOnly", "Equals", ["true"]))), True),
+        (advanced((MANAGEMENT, WITHOUT_KMS)), True),
+        (advanced((MANAGEMENT, ("eventSource", "NotEquals", ["rdsdata.amazonaws.com"]))), True),
+        (advanced((MANAGEMENT, ("eventSource", "NotEquals", []))), False),
+        (advanced((MANAGEMENT, WITHOUT_KMS), (MANAGEMENT,)), False),
+        (advanced((MANAGEMENT, WITHOUT_KMS), (MANAGEMENT, ("readOnly", "Equals", ["true"]))), True),
+        (advanced((MANAGEMENT, ("eventSource", "Equals", ["ec2.amazonaws.com"]))), True),
+        (advanced((MANAGEMENT, ("eventSource", "StartsWith", ["s3"]))), True),
+        (advanced((MANAGEMENT, ("eventName", "NotEquals", ["StopLogging"]))), True),
+        (advanced((MANAGEMENT, ("userIdentity.arn", "NotEquals", [MALLORY]))), True),
+        (advanced((MANAGEMENT, ("sessionCredentialFromConsole", "Equals", ["true"]))), True),
+        (advanced((MANAGEMENT, ("readOnly", "Equals", ["true"]), ("readOnly", "Equals", ["false"]))), True),
+        (advanced(OBJECTS), True),
+        (advanced((("eventCategory", "Equals", ["Data"]),)), True),
+        (advanced(OBJECTS, (MANAGEMENT,)), False),
+        (advanced((("readOnly", "Equals", ["false"]),)), True),
+        ({"AdvancedEventSelectors": [{"FieldSelectors": []}]}, True),
+        (
+            {
+                "AdvancedEventSelectors": [
+                    {
+                        "FieldSelectors": [
+                            {"Field": "eventCategory", "Equals": ["Management"], "NotEquals": []},
+                            {
+                                "Field": "eventSource",
+                                "NotEquals": ["kms.amazonaws.com"],
+                                "Equals": ["s3.amazonaws.com"],
+                            },
+                        ]
+                    }
+                ]
+            },
+            True,
+        ),
+    ],
+)
+def test_a_trail_is_blind_unless_every_management_call_that_writes_is_recorded(
+    selectors: dict[str, Any], blind: bool
+) -> None:
+    assert guardrail.blind(selectors) == blind
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "fix", "undo"),
+    [
+        ({"logging": False}, "it is stopped", [START], [STOP]),
+        (
+            {"selectors": basic(ALL | NO_KMS)},
+            "management events go unrecorded",
+            [select(GOOD.selectors)],
+            [select(basic(ALL | NO_KMS))],
+        ),
+        (
+            {"selectors": advanced((MANAGEMENT, WITHOUT_KMS))},
+            "management events go unrecorded",
+            [select(GOOD.selectors)],
+            [select(advanced((MANAGEMENT, WITHOUT_KMS)))],
+        ),
+        (
+            {"selectors": basic(ALL)},
+            "it records nothing but management events",
+            [select(GOOD.selectors)],
+            [select(basic(ALL))],
+        ),
+        (
+            {"selectors": basic(ALL | {"DataResources": [{"Type": "AWS::S3::Object", "Values": []}]})},
+            "it records nothing but management events",
+            [select(GOOD.selectors)],
+            [select(basic(ALL | {"DataResources": [{"Type": "AWS::S3::Object", "Values": []}]}))],
+        ),
+        (
+            {"selectors": advanced((MANAGEMENT,))},
+            "it records nothing but management events",
+            [select(GOOD.selectors)],
+            [select(advanced((MANAGEMENT,)))],
+        ),
+        ({"insights": ()}, "Insights are off", [insight(RATE)], [insight()]),
+        ({"insights": (ERRORS,)}, "Insights are off", [insight(RATE)], [insight(ERRORS)]),
+        (
+            covering(IsMultiRegionTrail=False, IncludeGlobalServiceEvents=False),
+            "it covers one Region only; it leaves out global services",
+            [update(IsMultiRegionTrail=True, IncludeGlobalServiceEvents=True)],
+            [update(IsMultiRegionTrail=False, IncludeGlobalServiceEvents=False)],
+        ),
+        (
+            covering(EnableLogFileValidation=False),
+            "log file validation is off",
+            [update(EnableLogFileValidation=True)],
+            [update(EnableLogFileValidation=False)],
+        ),
+        (
+            {"logging": False, "selectors": basic(ALL | NO_KMS)} | covering(EnableLogFileValidation=False),
+            "it is stopped; management events go unrecorded; log file validation is off",
+            [START, select(GOOD.selectors), update(EnableLogFileValidation=True)],
+            [select(basic(ALL | NO_KMS)), update(EnableLogFileValidation=False), STOP],
+        ),
+    ],
+)
+@pytest.mark.parametrize("owners", [(), OWNERS])
+def test_what_blinds_is_always_mended(
+    changes: dict[str, Any], what: str, fix: list[ApiCall], undo: list[ApiCall], owners: tuple[str, ...]
+) -> None:
+    violation = judged(replace(GOOD, **changes), owners=owners)
+    assert violation.what == f"trail audit: {what}"
+    assert (list(violation.fix), list(violation.undo), violation.audit_only) == (fix, undo, "")
+
+
+@pytest.mark.parametrize(
+    "trail",
+    [
+        GOOD,
+        replace(GOOD, insights=(RATE, ERRORS)),
+        replace(GOOD, tags=()),
+        replace(GOOD, started_at="2027-01-01T00:00:00Z"),
+    ],
+)
+def test_a_trail_that_records_all_it_should_is_compliant(trail: Any) -> None:
+    assert judge(trail) is None
+
+
+def test_more_than_the_baseline_had_is_compliant() -> None:
+    assert judge(GOOD, replace(GOOD, covers=dict.fromkeys(COVERS, False))) is None
+
+
+@pytest.mark.parametrize(
+    ("selectors", "wanted"),
+    [
+        (basic(ALL | NO_KMS | DATA), basic(ALL | DATA)),
+        (basic({"ReadWriteType": "ReadOnly", "IncludeManagementEvents": False} | DATA), basic(ALL | DATA)),
+        (
+            advanced((MANAGEMENT, WITHOUT_KMS), OBJECTS),
+            advanced((MANAGEMENT, WITHOUT_KMS), OBJECTS, (MANAGEMENT,)),
+        ),
+    ],
+)
+def test_without_a_baseline_management_events_are_added_and_nothing_is_lost(
+    selectors: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    (fix,) = judged(replace(GOOD, selectors=selectors), None).fix
+    ((kind, expected),) = wanted.items()
+    found = [{name: value for name, value in selector.items() if name != "Name"} for selector in fix.parameters[kind]]
+    assert sorted(map(plain_text, found)) == sorted(map(plain_text, expected))
+
+
+def plain_text(value: Any) -> str:
+    return json.dumps({"ExcludeManagementEventSources": []} | value, sort_keys=True)
+
+
+def test_a_baseline_that_is_blind_itself_is_not_restored() -> None:
+    (fix,) = judged(replace(GOOD, selectors=basic(ALL | NO_KMS)), replace(GOOD, selectors=basic(ALL | NO_RDS))).fix
+    assert not guardrail.blind(fix.parameters)
+
+
+def test_the_first_of_five_selectors_is_widened() -> None:
+    """CloudTrail takes no sixth."""
+    narrow = [ALL | NO_KMS | {"DataResources": [{"Type": "AWS::S3::Object", "Values": [f"b{i}"]}]} for i in range(5)]
+    (fix,) = judged(replace(GOOD, selectors=basic(*narrow)), None).fix
+    assert len(fix.parameters["EventSelectors"]) == 5
+    assert not guardrail.blind(fix.parameters)
+
+
+DRIFT = [
+    (sending(S3BucketName="mallory"), "its bucket is mallory, not audit-logs", update(S3BucketName="audit-logs")),
+    (sending(S3KeyPrefix=""), "its prefix is none, not trails", update(S3KeyPrefix="trails")),
+    (sending(KmsKeyId=""), f"its key is none, not {KEY}", update(KmsKeyId=KEY)),
+    (sending(SnsTopicName="arn:aws:sns:eu-west-1:1:x"), None, update(SnsTopicName="")),
+    (sending(RecursiveLogging=False), "its recursive logging is none, not True", update(RecursiveLogging=True)),
+    (sending(**LOGS), None, update(**NO_LOGS)),
+    (
+        {
+            "selectors": basic(
+                ALL | {"DataResources": [{"Type": "AWS::Lambda::Function", "Values": ["arn:aws:lambda"]}]}
+            )
+        },
+        "its event selectors were changed",
+        select(GOOD.selectors),
+    ),
+    ({"selectors": advanced((MANAGEMENT,), OBJECTS)}, "its event selectors were changed", select(GOOD.selectors)),
+]
+
+
+@pytest.mark.parametrize(("changes", "what", "fix"), DRIFT)
+def test_what_may_be_meant_is_only_audited_until_somebody_has_a_say(
+    changes: dict[str, Any], what: str | None, fix: ApiCall
+) -> None:
+    violation = judged(replace(GOOD, **changes))
+    assert what is None or violation.what == f"trail audit: {what}"
+    assert (violation.fix, "baseline_principals" in violation.audit_only) == ((fix,), True)
+
+
+@pytest.mark.parametrize(("changes", "what", "fix"), DRIFT)
+def test_what_nobody_with_a_say_changed_is_put_back(changes: dict[str, Any], what: str | None, fix: ApiCall) -> None:
+    violation = judged(replace(GOOD, **changes), owners=OWNERS)
+    assert (violation.fix, violation.audit_only) == ((fix,), "")
+
+
+def test_what_blinds_is_mended_at_once_and_the_rest_is_named() -> None:
+    violation = judged(replace(GOOD, logging=False, **sending(S3BucketName="mallory")))
+    assert violation.what == "trail audit: it is stopped; its bucket is mallory, not audit-logs"
+    assert (violation.fix, violation.audit_only) == ((START,), "")
+    assert "baseline_principals is set: its bucket is mallory" in violation.todo
+
+
+def test_nothing_is_drift_without_a_baseline() -> None:
+    assert judge(replace(GOOD, **sending(S3BucketName="mallory")), None) is None
+
+
+OBSTACLE = "bucket audit-logs is missing, another account's, or closed to Holdfast"
+
+
+def test_a_bucket_that_is_not_ours_is_not_restored() -> None:
+    moved = replace(GOOD, obstacle=OBSTACLE, **sending(S3BucketName="mallory", KmsKeyId=""))
+    violation = judged(moved, owners=OWNERS)
+    assert violation.fix == ()
+    assert OBSTACLE in violation.todo
+
+
+def test_what_blinds_is_mended_though_the_bucket_is_not_ours() -> None:
+    moved = replace(GOOD, logging=False, obstacle=OBSTACLE, **sending(S3BucketName="mallory"))
+    violation = judged(moved, owners=OWNERS)
+    assert violation.fix == (START,)
+    assert OBSTACLE in violation.todo
+
+
+@pytest.mark.parametrize(
+    ("role", "fix"),
+    [(ROLE, (update(**LOGS),)), (None, ()), (f"arn:aws:iam::{ME}:role/other", ())],
+)
+def test_a_log_group_comes_back_only_with_a_role_that_may_be_passed(role: str | None, fix: tuple[ApiCall, ...]) -> None:
+    baseline = replace(GOOD, sends=SENDS | LOGS)
+    violation = judged(GOOD, baseline, owners=OWNERS, role=role)
+    assert violation.fix == fix
+    assert ("cloudwatch_role_arn" in violation.todo) == (not fix)
+
+
+def test_a_log_group_is_always_given_with_its_role() -> None:
+    baseline = replace(GOOD, sends=SENDS | LOGS)
+    other = SENDS | LOGS | {"CloudWatchLogsLogGroupArn": "arn:aws:logs:eu-west-1:1:log-group:x:*"}
+    assert judged(replace(GOOD, sends=other), baseline, owners=OWNERS, role=ROLE).fix == (update(**LOGS),)
+
+
+def remains(**changes: Any) -> Any:
+    return replace(GOOD, exists=False, logging=False, **changes)
+
+
+def created(**changes: Any) -> ApiCall:
+    sends = {name: value for name, value in (SENDS | changes).items() if value != ""}
+    tags = [{"Key": "owner", "Value": "security"}]
+    return api("create_trail", Name="audit", **COVERS, **sends, TagsList=tags)
+
+
+def test_a_deleted_trail_is_made_again_as_it_was() -> None:
+    violation = judged(remains())
+    assert violation.what == "trail audit: it was deleted"
+    assert violation.fix == (created(), START, select(GOOD.selectors), insight(RATE))
+    assert violation.undo == (api("delete_trail", Name="audit"),)
+    assert "Between its deletion and its restart it recorded nothing" in violation.todo
+    assert violation.audit_only == ""
+
+
+def test_a_deleted_trail_with_a_log_group_is_made_again_with_it_if_its_role_may_be_passed() -> None:
+    whole = replace(GOOD, sends=SENDS | LOGS)
+    violation = judged(remains(sends=SENDS | LOGS), whole, role=ROLE)
+    assert violation.fix[0] == created(**LOGS)
+
+
+@pytest.mark.parametrize("owners", [(), OWNERS])
+def test_a_deleted_trail_is_made_again_without_a_log_group_rather_than_not(owners: tuple[str, ...]) -> None:
+    violation = judged(remains(), replace(GOOD, sends=SENDS | LOGS), owners=owners)
+    assert violation.fix[:2] == (created(), START)
+    assert "cloudwatch_role_arn" in violation.todo
+
+
+def test_a_trail_without_tags_selectors_or_insights_is_made_again_plainly() -> None:
+    plainest = replace(GOOD, tags=(), insights=(), selectors=basic(ALL))
+    violation = judged(replace(plainest, exists=False, logging=False), plainest)
+    assert [c.operation for c in violation.fix] == ["create_trail", "start_logging"]
+    assert "TagsList" not in violation.fix[0].parameters
+
+
+def test_a_deleted_trail_is_not_made_again_where_it_could_not_write() -> None:
+    violation = judged(remains(obstacle=OBSTACLE))
+    assert (violation.what, violation.fix) == ("trail audit: it was deleted", ())
+    assert OBSTACLE in violation.todo
+
+
+def test_a_deletion_that_is_the_baseline_stands() -> None:
+    assert judge(remains(), remains()) is None
+
+
+def test_a_deletion_of_a_trail_nobody_knew_needs_a_person() -> None:
+    violation = guardrail.gone(Case(TARGET, Settings(), SharedSettings(), None, HERE))
+    assert (violation.fix, bool(violation.todo)) == ((), True)
+
+
+@pytest.mark.parametrize(
+    ("trail", "baseline"),
+    [
+        (replace(GOOD, logging=False, organisation=True), None),
+        (replace(GOOD, exists=False, logging=False, organisation=True), replace(GOOD, organisation=True)),
+        (GOOD, replace(GOOD, organisation=True)),
+        (Trail(THEIRS, logging=False, organisation=True), None),
+    ],
+)
+def test_an_organisations_trail_is_its_management_accounts_to_mend(trail: Any, baseline: Any) -> None:
+    violation = judged(trail, baseline, owners=OWNERS)
+    assert (violation.fix, "management account" in violation.todo) == ((), True)
+
+
+def test_log_files_that_are_refused_need_a_person() -> None:
+    violation = judged(replace(GOOD, delivery_error="AccessDenied"))
+    assert (violation.what, violation.fix) == ("trail audit: its log files can't be delivered", ())
+    assert "AccessDenied" in violation.todo
+
+
+@pytest.mark.parametrize(
+    ("stopped_at", "told"), [("2026-05-01T10:00:00Z", "2026-05-01T10:00:00Z"), ("", "its creation")]
+)
+def test_the_blind_interval_is_told_but_is_no_part_of_what_is_wrong(stopped_at: str, told: str) -> None:
+    violation = judged(replace(GOOD, logging=False, stopped_at=stopped_at))
+    assert f"Between {told} and its restart it recorded nothing" in violation.todo
+    assert violation.what == "trail audit: it is stopped"
+
+
+def test_calls_are_made_in_the_home_region() -> None:
+    far = replace(GOOD, arn=ELSEWHERE, logging=False)
+    assert [c.region for c in judged(far).fix] == ["us-east-1"]
+    assert [c.region for c in judged(far, here=Place(ME, "us-east-1")).fix] == [""]
+
+
+def everything_planned() -> Iterator[ApiCall]:
+    states = [(replace(GOOD, **changes), GOOD) for changes, *_ in DRIFT]
+    states += [(replace(GOOD, logging=False, insights=(), selectors=advanced((MANAGEMENT, WITHOUT_KMS))), GOOD)]
+    states += [(remains(sends=SENDS | LOGS), replace(GOOD, sends=SENDS | LOGS))]
+    for state, known in states:
+        violation = judged(state, known, owners=OWNERS, role=ROLE)
+        yield from (*violation.fix, *violation.undo)
+
+
+def test_every_planned_call_is_plain_json_that_cloudtrail_takes() -> None:
+    model: Any = get_session().get_service_model("cloudtrail")
+    names = {"".join(part.title() for part in c.operation.split("_")): c for c in everything_planned()}
+    assert len(names) == 7
+    for name, planned in names.items():
+        validate_parameters(planned.parameters, model.operation_model(name).input_shape)
+        assert plain(planned.parameters) == planned.parameters
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_safer"),
+    [
+        ({}, False),
+        (covering(EnableLogFileValidation=True), True),
+        (covering(EnableLogFileValidation=True) | {"started_at": "2027-01-01T00:00:00Z"}, True),
+        (covering(EnableLogFileValidation=True, IsMultiRegionTrail=False), False),
+        (covering(EnableLogFileValidation=True) | sending(KmsKeyId=""), False),
+        (covering(EnableLogFileValidation=True) | {"tags": ()}, False),
+        (sending(KmsKeyId="other"), False),
+    ],
+)
+def test_only_a_trail_that_covers_more_becomes_the_baseline_by_itself(changes: dict[str, Any], is_safer: bool) -> None:
+    baseline = replace(GOOD, covers=COVERS | {"EnableLogFileValidation": False})
+    assert guardrail.safer(replace(baseline, **changes), baseline) == is_safer
+
+
+def test_a_trail_that_is_there_again_replaces_the_baseline_of_a_deleted_one() -> None:
+    assert guardrail.safer(GOOD, remains())
+    assert not guardrail.safer(remains(), GOOD)
+
+
+def test_a_baseline_survives_its_way_through_the_ledger() -> None:
+    assert parse(Trail, plain(GOOD)) == GOOD
+
+
+@pytest.mark.parametrize("role", ["", "trail-to-logs", f"arn:aws:iam::{ME}:role/*", f"arn:aws:sts::{ME}:role/x", 7])
+def test_the_role_must_be_one_roles_arn(role: Any) -> None:
+    with pytest.raises(Misshapen, match="cloudwatch_role_arn"):
+        parse(Settings, {"cloudwatch_role_arn": role})
+
+
+def test_the_role_may_be_left_out() -> None:
+    assert parse(Settings, {}) == Settings(None)
+    assert parse(Settings, {"cloudwatch_role_arn": ROLE}) == Settings(ROLE)
