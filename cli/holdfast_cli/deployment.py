@@ -1,0 +1,96 @@
+"""What a deployment decides: the stack's parameters, and over them what lies in SSM under `/holdfast/`.
+
+Both reach the guardrails here as they do in a function, through `holdfast.settings`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from holdfast import shape
+from holdfast.guardrail import Guardrail
+from holdfast.settings import PATH, Choices, Defaults, Mode, choose
+
+from holdfast_cli import project, template
+from holdfast_cli.errors import Complaint, unknown
+from holdfast_cli.events import read_json
+
+Handler = Guardrail[Any, Any]
+
+
+def known(guardrail: str) -> str:
+    """The id, also of one that was written with underscores. Raises Complaint for one that isn't there."""
+    name = guardrail.replace("_", "-")
+    if name not in project.guardrails():
+        raise unknown("guardrail", guardrail, project.guardrails())
+    return name
+
+
+def handler(guardrail: str) -> Handler:
+    found: Handler = project.load(guardrail).handler
+    return found
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """`values` are the stack's parameters; `tree` the SSM parameters, by their names below `/holdfast/`.
+
+    `mode` is for trying things out: it wins over all that they say.
+    """
+
+    values: template.Values
+    tree: Mapping[str, str]
+    mode: Mode | None = None
+
+    @classmethod
+    def of(
+        cls, stack: Iterable[str] = (), settings: Mapping[str, Any] | None = None, mode: Mode | None = None
+    ) -> "Deployment":
+        """From `Name=value` texts, and from values (plain JSON, or text of it) by SSM name. Raises Complaint."""
+        tree = {name: item if isinstance(item, str) else shape.text(item) for name, item in (settings or {}).items()}
+        return cls(template.parameters(stack), tree, mode)
+
+    def defaults(self, guardrail: str) -> Defaults:
+        """What the stack gives a function in its environment."""
+        shared = template.load()["Globals"]["Function"]["Environment"]["Variables"]["HOLDFAST_SHARED"]
+        own = template.section(guardrail).settings
+        environment = {"HOLDFAST_SHARED": shared, "HOLDFAST_SETTINGS": own}
+        return Defaults.of({name: template.resolved(value, self.values) for name, value in environment.items()})
+
+    def choices(self, guardrail: str) -> Choices:
+        """Raises Misshapen as the function would."""
+        choices = choose(guardrail, self.defaults(guardrail), self.tree)
+        if self.mode is None:
+            return choices
+        modes = {**choices.shared.modes, guardrail: self.mode}
+        return replace(choices, shared=replace(choices.shared, modes=modes))
+
+    def settings(self, guardrail: str) -> Any:
+        """The guardrail's own. Raises Lacking, which means off, and Misshapen, which means broken."""
+        return shape.parse(handler(guardrail).settings, self.choices(guardrail).own, guardrail)
+
+
+def read_tree(path: Path, guardrail: str = "") -> dict[str, Any]:
+    """A settings file as SSM names and plain values: a whole tree, or one guardrail's own settings.
+
+    Raises Complaint for a file that is neither.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise Complaint(f"{path}: not a JSON object")
+    if is_tree(value):
+        return {short(name): item for name, item in value.items()}
+    if not guardrail:
+        raise Complaint(f'{path}: its keys must be SSM names, as in {{"settings": {{"mode": "enforce"}}}}')
+    return {f"settings/{guardrail}": value}
+
+
+def is_tree(value: Mapping[str, Any]) -> bool:
+    """True if the keys are SSM names, and not the fields of one setting."""
+    return any(short(name) == "settings" or "/" in name for name in value)
+
+
+def short(name: str) -> str:
+    """`/holdfast/settings` → `settings`."""
+    return name.removeprefix(f"{PATH}/").removeprefix("/")

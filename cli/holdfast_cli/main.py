@@ -1,0 +1,136 @@
+"""The operator's command line: each command asks a module beside this one, and shows the answer."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.markdown import Markdown
+from typer.core import TyperGroup
+
+from holdfast_cli import checks, events, listing, live, pages, rehearsal, render
+from holdfast_cli.deployment import Deployment, known, read_tree
+from holdfast_cli.errors import Complaint
+
+HELP = """Responsive guardrails for an AWS account.
+
+Ends with 0; with 1 where something is found to be wrong; with 2 where it could not do what was asked."""
+
+
+class Commands(TyperGroup):
+    """Says a complaint in one line, where Python would show where it came from."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Complaint as complaint:
+            print(f"holdfast: {complaint}", file=sys.stderr)
+            raise typer.Exit(2) from None
+
+
+Json = Annotated[bool, typer.Option("--json", help="The same for machines.")]
+Guardrail = Annotated[str, typer.Argument(help="Its id, as `holdfast list` shows it.", show_default=False)]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="As for `sam deploy`."),
+]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="A JSON file with what will lie in SSM under /holdfast/.")
+]
+
+
+def list_guardrails(parameter: Parameters = None, settings: SettingsFile = None, json: Json = False) -> None:
+    """The guardrails: what each watches, and whether it is on with these stack parameters and settings."""
+    deployment = Deployment.of(parameter or (), read_tree(settings) if settings else None)
+    found = listing.entries(deployment)
+    render.as_json(found) if json else render.entries(found)
+
+
+def explain(guardrail: Guardrail) -> None:
+    """A guardrail's page: its promise, its settings, its rights, and what it can't do."""
+    text, out = pages.page(known(guardrail)), render.console()
+    if out.is_terminal:
+        out.print(Markdown(text), soft_wrap=False)
+    else:
+        print(text, end="")
+
+
+def invoke(
+    guardrail: Guardrail,
+    event: Annotated[Path, typer.Argument(help="An EventBridge event or a CloudTrail record.", show_default=False)],
+    aws: Annotated[bool, typer.Option("--aws", help="Look at your own account instead. Writes nothing.")] = False,
+    settings: SettingsFile = None,
+    parameter: Parameters = None,
+    mode: Annotated[
+        Literal["audit", "enforce"] | None, typer.Option(help="Instead of the mode that the settings give.")
+    ] = None,
+    role: Annotated[str, typer.Option(help="With --aws: the ARN of the function's own role.")] = "",
+    json: Json = False,
+) -> None:
+    """One event into one guardrail: for real in the local cloud, or with --aws as a preview of your own account."""
+    name, raw = known(guardrail), events.read_one(event)
+    deployment = Deployment.of(parameter or (), read_tree(settings, name) if settings else None, mode)
+    if aws:
+        _show_look(live.look(name, raw, deployment, role), json)
+    else:
+        _show_run(rehearsal.run(name, raw, deployment), json)
+
+
+def _show_look(seen: live.Look, json: bool) -> None:
+    render.as_json(seen) if json else render.as_lines(render.look(seen))
+    if any(sight.error for sight in seen.sights):
+        raise typer.Exit(2)
+    raise typer.Exit(int(any(sight.violation for sight in seen.sights)))
+
+
+def _show_run(done: rehearsal.Run, json: bool) -> None:
+    render.as_json(done) if json else render.as_lines(render.run(done))
+    if done.error:
+        raise typer.Exit(2)
+    raise typer.Exit(int(any(outcome != "compliant" for outcome in done.outcomes.values())))
+
+
+def validate(
+    file: Annotated[Path, typer.Argument(help="JSON as it will lie in SSM, or a tree of it.", show_default=False)],
+    guardrail: Annotated[str, typer.Option(help="The file is this guardrail's own settings.")] = "",
+    exemption: Annotated[bool, typer.Option("--exemption", help="The file is one exemption.")] = False,
+    parameter: Parameters = None,
+    json: Json = False,
+) -> None:
+    """Checks a settings file, with the classes that the functions use and against the stack's parameters."""
+    if guardrail and exemption:
+        raise Complaint("give --guardrail or --exemption, not both")
+    own, stack = known(guardrail) if guardrail else "", Deployment.of(parameter or ())
+    found = checks.check(file, stack, guardrail=own, exemption=exemption)
+    valid = all(finding.warning for finding in found)
+    if json:
+        render.as_json({"file": str(file), "valid": valid, "findings": found})
+    else:
+        render.as_lines(render.findings(str(file), found))
+    raise typer.Exit(int(not valid))
+
+
+def demo(json: Json = False) -> None:
+    """Incidents, played in an AWS account on this machine: who did what, what was put back, and how fast."""
+    from holdfast_cli.demo.command import demo as play  # with it comes the local cloud, which the others don't need
+    from holdfast_cli.local_cloud.errors import LocalCloudError
+
+    try:
+        status = play(json=json)
+    except LocalCloudError as error:
+        raise Complaint(str(error)) from error
+    raise typer.Exit(status)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "list": list_guardrails,
+    "explain": explain,
+    "invoke": invoke,
+    "validate": validate,
+}
+
+app = typer.Typer(cls=Commands, help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+for name, command in COMMANDS.items():
+    app.command(name)(command)

@@ -1,0 +1,118 @@
+"""How results look: with colour in a terminal, as plain lines in a pipe, as JSON for machines."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from holdfast import shape
+from holdfast.message import clean, command, mail
+from rich.console import Console
+from rich.table import Table
+
+from holdfast_cli.checks import Finding
+from holdfast_cli.listing import Entry
+from holdfast_cli.live import Look
+from holdfast_cli.preview import Sight
+from holdfast_cli.rehearsal import Run
+
+STYLES = {"#": "bold", "!": "red", "~": "dim"}
+Line = tuple[str, str]
+
+
+def console() -> Console:
+    """Made for each command: whether there is a terminal is known only then."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def as_json(value: Any) -> None:
+    print(json.dumps(shape.plain(value), indent=2))
+
+
+def entries(found: Iterable[Entry]) -> None:
+    """Columns in a terminal; in a pipe fields between tabs, nothing cut, for `cut` and `grep`."""
+    heads = ("guardrail", "severity", "watches", "mode", "lacks")
+    rows = [(e.guardrail, e.severity, " ".join(e.watches), e.mode, e.lacks or e.wrong) for e in found]
+    out = console()
+    if not out.is_terminal:
+        print(*("\t".join(row) for row in (heads, *rows)), sep="\n")
+        return
+    table = Table(*heads, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table, soft_wrap=False)
+
+
+def as_lines(lines: Iterable[Line]) -> None:
+    """Each line with its style."""
+    out = console()
+    for style, text in lines:
+        out.print(text, style=STYLES.get(style))
+
+
+def findings(file: str, found: Iterable[Finding]) -> Iterator[Line]:
+    """One line each, as compilers write them."""
+    lines = [(f"{file}: {f.at}: {f.why}", f.warning) for f in found]
+    yield from (("" if warning else "!", f"{line} (warning)" if warning else line) for line, warning in lines)
+    if all(warning for _, warning in lines):
+        yield "", f"{file}: valid"
+
+
+def look(seen: Look) -> Iterator[Line]:
+    """What a guardrail sees in an account, for a person."""
+    yield "#", f"{seen.guardrail}, account {seen.here.account}, {seen.here.region}, mode {seen.mode}; only looking"
+    for sight in seen.sights:
+        yield "", ""
+        yield from _sight(sight, seen.mode)
+    if not seen.sights:
+        yield "", "nothing to look at"
+    yield from (("~", f"note: {note}") for note in seen.notes)
+
+
+def _sight(sight: Sight, mode: str) -> Iterator[Line]:
+    yield "#", clean(sight.target)
+    if sight.error:
+        yield "!", f"  can't be read: {clean(sight.error)}"
+        return
+    yield "", f"  found: {clean(json.dumps(sight.found)) if sight.found is not None else 'nothing there'}"
+    violation = sight.violation
+    if violation is None:
+        yield "", "  nothing is wrong"
+        return
+    yield "!", f"  wrong: {clean(violation.what)}"
+    if sight.exemption:
+        yield "", f"  exempt: {clean(sight.exemption)}"
+    yield from _commands(_heading(mode, violation.audit_only), violation.fix)
+    yield from _commands("to undo that:", violation.undo)
+    if violation.later and not violation.fix:
+        yield "", f"  it would look again after {violation.later} s"
+    if violation.todo:
+        yield "", f"  to do: {clean(violation.todo, 2000)}"
+
+
+def _heading(mode: str, audit_only: str) -> str:
+    if mode == "enforce" and not audit_only:
+        return "calls it would make:"
+    return f"calls it would only tell of ({clean(audit_only) or f'the mode is {mode}'}):"
+
+
+def _commands(heading: str, calls: Iterable[Any]) -> Iterator[Line]:
+    shown = [command(call) for call in calls]
+    if shown:
+        yield "", f"  {heading}"
+        yield from (("", f"    {line}") for line in shown)
+
+
+def run(done: Run) -> Iterator[Line]:
+    """What a function made of an event in the local cloud, for a person."""
+    yield "#", f"{done.guardrail} in the local cloud"
+    yield from (("", f"  {clean(target)}: {outcome}") for target, outcome in done.outcomes.items())
+    if done.error:
+        yield "!", f"  it failed: {clean(done.error)}"
+    elif not done.outcomes:
+        yield "", "  it looked at nothing: it is off, or the call failed"
+    for message in done.messages:
+        yield "#", "\nmessage"
+        yield from (("", f"  {line}") for line in mail(message).splitlines())
+    yield "#", "\nlog"
+    yield from (("~", f"  {line}") for line in done.log)
+    yield from (("~", f"note: {note}") for note in done.notes)

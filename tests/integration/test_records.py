@@ -1,0 +1,146 @@
+"""Real CloudTrail records, one by one, through the rules and the guardrails. HOLDFAST_RECORDS names their folder.
+
+Its files, at any depth, are records, EventBridge events, or CloudTrail's log files (`{"Records": […]}`, also zipped).
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from holdfast import BadEvent, Event, Place
+from holdfast.aws import READS
+from holdfast.visit import Delivery
+from holdfast.world import World
+from holdfast_cli import events, project, rules
+from holdfast_cli.errors import Complaint
+from support import ENGINE_WRITES, FAR_FUTURE, HERE, ME, REGION, account, world
+
+FOLDER = os.environ.get("HOLDFAST_RECORDS", "")
+DELIVERY = Delivery("delivery-1", FAR_FUTURE)
+pytestmark = pytest.mark.skipif(not FOLDER, reason="HOLDFAST_RECORDS names no folder of CloudTrail records")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One record in its envelope, and where it was."""
+
+    name: str
+    event: dict[str, Any]
+
+    @property
+    def place(self) -> Place:
+        """Where it happened. Trimmed records have lost their account, and tell it at most by an ARN."""
+        detail, text = self.event["detail"], json.dumps(self.event)
+        arn = re.search(r"arn:(aws[\w-]*):[\w-]+:[\w-]*:(\d{12}):", text)
+        here = events.account(detail) or (arn[2] if arn else ME)
+        return Place(here, detail.get("awsRegion") or REGION, arn[1] if arn else "aws")
+
+
+FILES = sorted({*Path(FOLDER).rglob("*.json"), *Path(FOLDER).rglob("*.json.gz")}) if FOLDER else []
+
+
+@cache
+def read(path: Path) -> tuple[Sample, ...] | str:
+    """The file's records, or why it has none."""
+    try:
+        found = events.read(path)
+    except Complaint as complaint:
+        return str(complaint)
+    return tuple(Sample(f"{path.relative_to(FOLDER)}[{number}]", event) for number, event in enumerate(found))
+
+
+@cache
+def samples() -> tuple[Sample, ...]:
+    return tuple(sample for path in FILES for sample in read(path) if isinstance(sample, Sample))
+
+
+def matched() -> list[tuple[Sample, str]]:
+    return [(sample, guardrail) for sample in samples() for guardrail in rules.starts(sample.event)]
+
+
+MATCHED = [pytest.param(sample, guardrail, id=f"{sample.name}-{guardrail}") for sample, guardrail in matched()]
+
+
+def test_every_file_holds_records() -> None:
+    assert [found for path in FILES if isinstance(found := read(path), str)] == []
+
+
+def test_some_records_start_a_guardrail() -> None:
+    """A folder that has none would prove nothing."""
+    counts = Counter(f"{guardrail} {sample.event['detail']['eventName']}" for sample, guardrail in matched())
+    for what, number in sorted(counts.items()):
+        print(f"{number:6} {what}")
+    print(f"{len(samples())} records, {len({id(sample) for sample, _ in matched()})} of them start a guardrail")
+    assert matched()
+
+
+def test_no_failed_call_starts_a_guardrail() -> None:
+    assert [sample.name for sample, _ in matched() if sample.event["detail"].get("errorCode")] == []
+
+
+@pytest.mark.parametrize(("sample", "guardrail"), MATCHED)
+def test_a_record_leads_to_something_it_names_or_fails_loudly(sample: Sample, guardrail: str) -> None:
+    """A target that is made up, or none without an error, would leave a broken thing unseen."""
+    place, text = sample.place, json.dumps(sample.event)
+    try:
+        event = Event.parse(sample.event, place)
+        targets = list(project.load(guardrail).handler.targets(event))
+    except BadEvent as error:
+        print(f"refused: {error}")
+        return
+    assert all(target.name in text or target.account in text for target in targets)
+    assert any(target.account in ("", place.account) for target in targets) or event.owner not in ("", place.account)
+
+
+def moved(sample: Sample) -> dict[str, Any]:
+    """The same in moto's account and Region. A trimmed record has no account that could be replaced."""
+    text, place = json.dumps(sample.event), sample.place
+    if re.fullmatch(r"[\w-]{9,}", place.account):
+        text = text.replace(place.account, ME)
+    if re.fullmatch(r"[\w-]{9,}", place.region):
+        text = text.replace(place.region, REGION)
+    event: dict[str, Any] = json.loads(text)
+    detail = event["detail"] | {"recipientAccountId": ME, "awsRegion": REGION}
+    return event | {"account": ME, "region": REGION, "detail": detail}
+
+
+@pytest.mark.parametrize(("sample", "guardrail"), MATCHED)
+def test_a_record_of_something_that_is_not_there_ends_well_and_changes_nothing(sample: Sample, guardrail: str) -> None:
+    event, calls = moved(sample), list[str]()
+    with account():
+        here = world(guardrail)
+        here.aws.session.register("before-call", lambda **call: calls.append(call["model"].name))
+        _, settings = project.load(guardrail).handler.choices(here)
+        ended = outcomes(event, here)
+    assert ended or settings is None or not is_own(event)
+    assert [name for name in calls if not name.startswith(READS) and name not in ENGINE_WRITES] == []
+
+
+def outcomes(event: dict[str, Any], here: World) -> dict[str, str]:
+    """How it ended. Raises whatever is neither an outcome nor a loud error."""
+    try:
+        ended: dict[str, str] = project.load(here.guardrail).handler.handle(event, here, DELIVERY)
+    except (BadEvent, ExceptionGroup) as error:
+        if not is_loud(error):
+            raise
+        return {"": f"failed: {error}"}
+    return ended
+
+
+def is_own(event: dict[str, Any]) -> bool:
+    """CloudTrail hands a caller's account the record of a call on another account's thing, too."""
+    return Event.parse(event, HERE).owner in ("", ME)
+
+
+def is_loud(error: Exception) -> bool:
+    """An error of the event or of AWS, which ends in a queue with an alarm: not one of our own code."""
+    if isinstance(error, ExceptionGroup):
+        return all(is_loud(inner) for inner in error.exceptions)
+    return isinstance(error, BadEvent | ClientError | BotoCoreError)

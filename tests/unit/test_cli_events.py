@@ -1,0 +1,62 @@
+"""Files with events, as people have them."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from holdfast_cli import events
+from holdfast_cli.errors import Complaint
+from support import call
+
+EVENT = call("s3", "CreateBucket", {"bucketName": "lake"})
+RECORD = EVENT["detail"]
+
+
+def written(folder: Path, value: object) -> Path:
+    path = folder / "event.json"
+    path.write_text(json.dumps(value))
+    return path
+
+
+def test_an_envelope_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert events.read_one(written(tmp_path, EVENT)) == EVENT
+
+
+def test_a_bare_record_is_wrapped(tmp_path: Path) -> None:
+    assert events.read_one(written(tmp_path, RECORD)) == events.envelope(RECORD)
+
+
+def test_a_log_file_of_cloudtrail_holds_many_zipped(tmp_path: Path) -> None:
+    path = tmp_path / "123456789012_CloudTrail_eu-west-1.json.gz"
+    path.write_bytes(gzip.compress(json.dumps({"Records": [RECORD, RECORD]}).encode()))
+    assert events.read(path) == [events.envelope(RECORD)] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"Records": [RECORD, RECORD]}, "holds 2 records"),
+        ({"Records": []}, "holds 0 records"),
+        ({"hello": "world"}, "neither an EventBridge event"),
+        ([RECORD], "neither an EventBridge event"),
+        ("text", "neither an EventBridge event"),
+        ({"detail-type": "AWS API Call via CloudTrail", "detail": "text"}, "neither an EventBridge event"),
+    ],
+)
+def test_anything_else_is_refused_in_one_line(tmp_path: Path, value: object, said: str) -> None:
+    with pytest.raises(Complaint, match=said) as refused:
+        events.read_one(written(tmp_path, value))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.json", b"{"), ("a.json", b"\xff\xfe"), ("a.json.gz", b"{}")])
+def test_a_file_that_is_not_json_is_refused_by_name(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Complaint, match=name):
+        events.read(tmp_path / name)
+
+
+def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(Complaint, match=r"gone\.json: No such file"):
+        events.read(tmp_path / "gone.json")

@@ -1,0 +1,186 @@
+"""`holdfast validate`: every problem of a settings file, judged as the functions judge it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from holdfast import Misshapen, shape
+from holdfast_cli.checks import problems
+from holdfast_cli.main import app
+from typer.testing import CliRunner, Result
+
+GUARDRAIL = "s3-default-encryption"
+ROLE = "arn:aws:iam::123456789012:role/deploy"
+EXEMPTION = {"resource": "arn:aws:s3:::web-*", "owner": "web team", "reason": "public site", "expires": "2099-01-31"}
+
+
+@pytest.fixture
+def validate(tmp_path: Path) -> Any:
+    def run(value: object, *options: str) -> Result:
+        path = tmp_path / "settings.json"
+        path.write_text(value if isinstance(value, str) else json.dumps(value))
+        return CliRunner().invoke(app, ["validate", str(path), *options])
+
+    return run
+
+
+def found(result: Result) -> list[tuple[str, str]]:
+    """Path and reason of each line, without the file."""
+    lines = [line.partition("settings.json: ")[2].partition(": ") for line in result.stdout.splitlines()]
+    return [(at, why) for at, _, why in lines]
+
+
+GOOD = [
+    ({"mode": "enforce", "modes": {GUARDRAIL: "off"}, "baseline_principals": [ROLE]}, ()),
+    ({"bucket_key": False, "sse_s3_buckets": ["logs-*"]}, ("--guardrail", GUARDRAIL)),
+    (EXEMPTION | {"principal": ROLE}, ("--exemption",)),
+    ({"settings": {"mode": "audit"}, f"exemptions/{GUARDRAIL}/web": EXEMPTION}, ()),
+    ({"/holdfast/settings": json.dumps({"mode": "audit"})}, ()),
+    ({}, ()),
+]
+
+
+@pytest.mark.parametrize(("value", "options"), GOOD)
+def test_a_good_file_is_valid(validate: Any, value: object, options: tuple[str, ...]) -> None:
+    result = validate(value, *options)
+    assert (result.exit_code, result.stdout.count("\n")) == (0, 1)
+    assert result.stdout.endswith("settings.json: valid\n")
+
+
+def test_every_problem_is_named_with_its_path(validate: Any) -> None:
+    result = validate(
+        {
+            "settings": {"mode": "on", "remediate_existing": "yes", "break_glass_arns": [ROLE, "root"], "moode": 1},
+            f"settings/{GUARDRAIL}": {"algorithm": "DES", "accepted_key_arns": ["a", "b"]},
+            f"exemptions/{GUARDRAIL}/web": {"resource": "web", "owner": "o", "expires": "2026-02-30"},
+        }
+    )
+    assert result.exit_code == 1
+    assert [at for at, _ in found(result)] == [
+        "/holdfast/settings",
+        "/holdfast/settings.mode",
+        "/holdfast/settings.remediate_existing",
+        "/holdfast/settings.break_glass_arns[1]",
+        f"/holdfast/settings/{GUARDRAIL}.algorithm",
+        f"/holdfast/settings/{GUARDRAIL}.accepted_key_arns[0]",
+        f"/holdfast/settings/{GUARDRAIL}.accepted_key_arns[1]",
+        f"/holdfast/exemptions/{GUARDRAIL}/web",
+        f"/holdfast/exemptions/{GUARDRAIL}/web.resource",
+    ]
+    assert "unknown: moode" in result.stdout
+    assert "required: reason" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "said"),
+    [
+        ({"settings/s3-defualt-encryption": {}}, (), "did you mean s3-default-encryption"),
+        ({"settings": {"modes": {"s3-defualt-encryption": "off"}}}, (), "did you mean s3-default-encryption"),
+        ({"exemptions/s3-default-encryption": EXEMPTION}, (), "nothing reads this"),
+        ({"settings": [1]}, (), "is not a dict"),
+        ({"settings": "not json"}, (), "is not a dict"),
+        ([], (), "is not a dict"),
+        (EXEMPTION | {"expires": "2026-02-30"}, ("--exemption",), "day is out of range"),
+        (EXEMPTION | {"principal": ROLE.replace("iam", "sts")}, ("--exemption",), "does not look like"),
+        ({"key_arn": ""}, ("--guardrail", GUARDRAIL), "does not look like"),
+    ],
+)
+def test_what_a_function_would_not_take_or_not_read_is_invalid(
+    validate: Any, value: object, options: tuple[str, ...], said: str
+) -> None:
+    result = validate(value, *options)
+    assert result.exit_code == 1
+    assert said in result.stdout
+
+
+def test_settings_are_judged_together_with_the_stack_that_they_will_meet(validate: Any) -> None:
+    key = {"key_arn": "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"}
+    alone = validate(key, "--guardrail", GUARDRAIL)
+    assert alone.exit_code == 1
+    assert "together with the stack's parameters" in alone.stdout
+    assert validate(key, "--guardrail", GUARDRAIL, "-p", "EncryptionAlgorithm=aws:kms").exit_code == 0
+
+
+def test_what_is_only_missing_is_a_warning_since_the_stack_may_give_it(validate: Any) -> None:
+    lacking = validate({}, "--guardrail", "s3-vpc-only-policy")
+    assert (lacking.exit_code, "(warning)" in lacking.stdout) == (0, True)
+    stack = ("-p", "DataBuckets=data-*", "-p", "VpcIds=vpc-01234567")
+    assert "(warning)" not in validate({}, "--guardrail", "s3-vpc-only-policy", *stack).stdout
+
+
+def test_an_exemption_that_is_over_is_a_warning(validate: Any) -> None:
+    result = validate(EXEMPTION | {"expires": "2020-01-31"}, "--exemption")
+    assert result.exit_code == 0
+    assert found(result)[0] == ("$.expires", "over since 2020-01-31: it exempts nothing any more (warning)")
+
+
+def test_machines_get_the_same(validate: Any) -> None:
+    told = json.loads(validate({"mode": "on"}, "--json").stdout)
+    assert told["valid"] is False
+    (finding,) = told["findings"]
+    assert (finding["at"], finding["warning"]) == ("$.mode", False)
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "said"),
+    [
+        ("{", (), "not JSON"),
+        ({}, ("--guardrail", "s3-defualt"), "no guardrail"),
+        ({}, ("--guardrail", GUARDRAIL, "--exemption"), "not both"),
+        ({}, ("-p", "Mode=of"), "Mode=of"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused_in_one_line(
+    validate: Any, value: object, options: tuple[str, ...], said: str
+) -> None:
+    result = validate(value, *options)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert said in result.stderr
+
+
+@dataclass(frozen=True)
+class Part:
+    name: Annotated[str, r"[a-z]+"]
+    size: Annotated[int, range(1, 10)] = 1
+
+    def __post_init__(self) -> None:
+        if self.name == "odd" and self.size % 2 == 0:
+            raise Misshapen("odd needs an odd size")
+
+
+@dataclass(frozen=True)
+class Whole:
+    main: Part
+    parts: tuple[Part, ...] = ()
+    by_name: Mapping[str, Part] | None = None
+    kind: Literal["a", "b"] = "a"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"main": {"name": "x"}}, []),
+        ({}, ["$"]),
+        ({"main": {"name": "X", "size": 11}}, ["$.main.name", "$.main.size"]),
+        ({"main": {"name": "odd", "size": 2}}, ["$.main"]),
+        ({"main": {"size": 0, "colour": 1}}, ["$.main", "$.main", "$.main.size"]),
+        ({"main": {"name": "x"}, "parts": [{}, 3, {"name": "y"}]}, ["$.parts[0]", "$.parts[1]"]),
+        ({"main": {"name": "x"}, "by_name": {"n": {"name": 1}}, "kind": "c"}, ["$.by_name.n.name", "$.kind"]),
+        (None, ["$"]),
+    ],
+)
+def test_problems_are_found_at_every_depth(value: Any, expected: list[str]) -> None:
+    assert [str(problem).partition(": ")[0] for problem in problems(Whole, value, "$")] == expected
+
+
+@pytest.mark.parametrize("value", [{"main": {"name": "x"}}, {}, {"main": {"name": "odd", "size": 2}}, {"main": 1}, []])
+def test_there_are_problems_exactly_where_a_function_would_refuse(value: Any) -> None:
+    try:
+        shape.parse(Whole, value)
+        refused = False
+    except Misshapen:
+        refused = True
+    assert bool(list(problems(Whole, value, "$"))) is refused

@@ -1,0 +1,176 @@
+"""The generated docs: current, complete, and true to what the functions take and tell."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jsonschema
+import pytest
+from holdfast import Misshapen, SharedSettings, shape
+from holdfast.event import Actor
+from holdfast.message import envelope
+from holdfast.model import ApiCall, Outcome, Record
+from holdfast.settings import Exemption
+from holdfast_cli import docs, pages, project, schemas, template
+from holdfast_cli.deployment import handler
+from support import HERE
+
+of_every_guardrail = pytest.mark.parametrize("guardrail", project.guardrails())
+FILES = schemas.files()
+
+
+def test_what_is_checked_in_is_current() -> None:
+    assert docs.stale() == [], "run `make docs`"
+
+
+def test_stale_missing_and_left_over_files_are_found_and_put_right(tmp_path: Path) -> None:
+    docs.write(tmp_path)
+    assert docs.stale(tmp_path) == []
+    guardrails = tmp_path / "guardrails"
+    (guardrails / "README.md").write_text("old")
+    (guardrails / "retired.md").write_text("left over")
+    (tmp_path / "schemas" / "record.schema.json").unlink()
+    wrong = [Path("guardrails/README.md"), Path("guardrails/retired.md"), Path("schemas/record.schema.json")]
+    assert docs.stale(tmp_path) == wrong
+    assert docs.write(tmp_path) == wrong
+    assert docs.stale(tmp_path) == []
+
+
+def test_check_lists_what_is_stale_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(docs, "stale", lambda: [Path("guardrails/README.md")])
+    monkeypatch.setattr(docs, "write", lambda: pytest.fail("it wrote"))
+    assert docs.main(["--check"]) == 1
+    assert capsys.readouterr().out == "stale: docs/guardrails/README.md\n"
+
+
+@of_every_guardrail
+def test_a_page_tells_all_that_an_operator_asks(guardrail: str) -> None:
+    text, section = pages.page(guardrail), template.section(guardrail)
+    assert pages.promise(guardrail) in text
+    assert f"Severity: {handler(guardrail).severity}." in text
+    assert all(f"`{name}`" in text for name in section.event_names)
+    assert all(f"`{action}`" in text for statement in section.statements for action in statement.actions)
+    assert all(f"`{name}`" in text for name in shape.schema(handler(guardrail).settings)["properties"])
+    assert f"/holdfast/exemptions/{guardrail}/NAME" in text
+
+
+def links(text: str) -> Iterator[str]:
+    yield from (link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link)
+
+
+@pytest.mark.parametrize("name", ["README", *project.guardrails()])
+def test_no_link_of_a_page_leads_nowhere(name: str) -> None:
+    path = project.ROOT / "docs" / "guardrails" / f"{name}.md"
+    for link in links(path.read_text()):
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve()
+        assert target.exists(), link
+        headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}, link
+
+
+def test_the_index_knows_every_outcome() -> None:
+    assert {*pages.OUTCOMES} == {*Outcome, "failed"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_schema_is_one(name: str) -> None:
+    schema = json.loads(FILES[name])
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$id"].endswith(f":{name.removesuffix('.schema.json')}")
+    assert schema["title"]
+
+
+def accepts(name: str, value: Any) -> bool:
+    return bool(jsonschema.Draft202012Validator(json.loads(FILES[name])).is_valid(value))
+
+
+EXEMPTION = {"resource": "arn:aws:s3:::web-*", "owner": "web team", "reason": "public", "expires": "2099-01-31"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "value"),
+    [
+        ("settings", SharedSettings, {}),
+        ("settings", SharedSettings, {"mode": "enforce", "modes": {"a": "off"}, "remediate_existing": True}),
+        ("settings", SharedSettings, {"mode": "on"}),
+        ("settings", SharedSettings, {"modes": {"a": "on"}}),
+        ("settings", SharedSettings, {"moode": "audit"}),
+        ("settings", SharedSettings, {"break_glass_arns": ["arn:aws:iam::123456789012:role/emergency"]}),
+        ("settings", SharedSettings, {"break_glass_arns": ["arn:aws:iam::*:role/emergency"]}),
+        ("settings", SharedSettings, {"break_glass_arns": "arn:aws:iam::123456789012:role/emergency"}),
+        ("exemption", Exemption, EXEMPTION),
+        ("exemption", Exemption, EXEMPTION | {"principal": None}),
+        ("exemption", Exemption, EXEMPTION | {"expires": "tomorrow"}),
+        ("exemption", Exemption, {"resource": "arn:aws:s3:::web-*"}),
+    ],
+)
+def test_a_schema_accepts_what_the_functions_accept(name: str, kind: type, value: Any) -> None:
+    try:
+        shape.parse(kind, value)
+        taken = True
+    except Misshapen:
+        taken = False
+    assert accepts(f"{name}.schema.json", value) is taken
+
+
+@of_every_guardrail
+def test_the_schema_of_a_guardrails_settings_leaves_to_the_stack_what_the_stack_gives(guardrail: str) -> None:
+    name = f"settings-{guardrail}.schema.json"
+    assert name not in FILES or (accepts(name, {}) and not accepts(name, {"no_such_setting": 1}))
+
+
+RECORD = Record(
+    guardrail="s3-default-encryption",
+    severity="high",
+    account=HERE.account,
+    region=HERE.region,
+    target=HERE.bucket("lake"),
+    event_id="event-1",
+    event_name="CreateBucket",
+    event_time="2026-01-01T00:00:00Z",
+    actor=Actor("arn:aws:iam::123456789012:user/mallory", "IAMUser"),
+    opened=1,
+    delivery="delivery-1",
+    lease=2,
+    what="something",
+    found={"algorithm": "AES256"},
+    calls=(ApiCall("s3", "put_bucket_encryption", {"Bucket": "lake"}),),
+    outcome=Outcome.REMEDIATED.value,
+)
+
+
+def test_a_message_is_what_its_schema_says() -> None:
+    told = envelope(RECORD)
+    jsonschema.Draft202012Validator(json.loads(FILES["record.schema.json"])).validate(told)
+    assert not accepts("record.schema.json", told | {"outcome": "perhaps"})
+    assert not accepts("record.schema.json", {name: value for name, value in told.items() if name != "what"})
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of it."""
+
+    size: Annotated[int, range(1, 10)]
+
+
+@pytest.mark.parametrize(
+    ("hint", "words"),
+    [
+        (bool, "`true` or `false`"),
+        (Literal["a", "b"], "`a` or `b`"),
+        (Annotated[str, "[a-z]+"], "text like `[a-z]+`"),
+        (Annotated[int, range(90, 2561)], "whole number from 90 to 2560"),
+        (str | None, "text, or `null`"),
+        (tuple[str, ...], "list, each item: text"),
+        (Mapping[str, bool], "object, each value: `true` or `false`"),
+        (tuple[Part, ...], "list, each item: object (A part of it)"),
+    ],
+)
+def test_a_rule_is_put_into_words(hint: Any, words: str) -> None:
+    assert pages.may_be(hint) == words
