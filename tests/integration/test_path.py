@@ -7,11 +7,12 @@ from typing import Any
 import boto3
 import pytest
 import time_machine
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.exceptions import ClientError, EndpointConnectionError
 from holdfast import ApiCall, Arn, Aws, Case, Event, Guardrail, NoSettings, Violation
 from holdfast.guardrail import NotOurs
 from holdfast.ledger import LedgerLost
-from holdfast.visit import StillViolating
+from holdfast.visit import Contended, StillViolating
 from holdfast.world import World
 from support import (
     HERE,
@@ -186,6 +187,92 @@ def test_a_second_event_joins_the_open_record_and_tells_nothing() -> None:
     assert not still_open()
 
 
+def test_a_run_that_another_one_overtook_looks_again() -> None:
+    set_flag("bad")
+    inner: list[Result] = []
+
+    def overtake(**_: Any) -> None:
+        if not inner:
+            inner.append(handle(event(id="event-2"), delivery="delivery-2"))
+
+    outer = handle(hook=lambda world: world.aws.session.register("before-call.dynamodb.UpdateItem", overtake))
+    assert (inner[0].outcome, outer.outcome) == ("remediated", "compliant")
+    assert [message["event_id"] for message in heard()] == ["event-2"]
+    assert len(records()) == 1
+
+
+def test_a_run_that_is_overtaken_again_and_again_fails_loudly() -> None:
+    def rewrite(**_: Any) -> None:
+        ledger = boto3.client("dynamodb")
+        item: Any = {"guardrail": {"S": ID}, "target": {"S": TARGET}, "rev": {"N": str(len(rewritten) + 5)}}
+        ledger.put_item(TableName="holdfast", Item=item)
+        rewritten.append(True)
+
+    rewritten: list[bool] = []
+    set_flag("bad")
+    with pytest.raises(ExceptionGroup) as raised:
+        handle(hook=lambda world: world.aws.session.register("before-call.dynamodb.UpdateItem", rewrite))
+    assert isinstance(raised.value.exceptions[0], Contended)
+    assert flag() == "bad"
+
+
+def test_a_record_that_another_run_closed_is_not_closed_twice() -> None:
+    set_flag("bad")
+    inner: list[Result] = []
+
+    def overtake(**_: Any) -> None:
+        if not inner:
+            inner.append(handle(event(), delivery="delivery-1"))
+
+    closing = "before-call.dynamodb.TransactWriteItems"
+    assert handle(hook=lambda world: world.aws.session.register(closing, overtake)).outcome == "remediated"
+    assert len(records()) == 1
+    assert not still_open()
+
+
+def test_what_vanishes_under_the_fix_is_judged_as_gone() -> None:
+    set_flag("v1")
+    handle(sweep())
+    set_flag("bad")
+
+    def vanish(**_: Any) -> None:
+        if vanished:
+            return
+        vanished.append(True)
+        boto3.client("ssm").delete_parameter(Name="flag")
+        raise ClientError({"Error": {"Code": "ParameterNotFound", "Message": "gone"}}, "PutParameter")
+
+    vanished: list[bool] = []
+    result = handle(hook=lambda world: world.aws.session.register("before-call.ssm.PutParameter", vanish))
+    assert (result.outcome, flag()) == ("remediated", "v1")
+
+
+def test_a_fix_whose_rest_has_to_wait_is_deferred_half_done() -> None:
+    def half(state: Flag, case: Case[Flag, NoSettings]) -> Violation | None:
+        return Violation("half", fix=(put("half"),)) if state.value == "bad" else Violation("rest", later=60)
+
+    set_flag("bad")
+    assert handle(handler=replace(FORGETFUL, evaluate=half)).outcome == "deferred"
+    assert still_open()[0]["applied"] is True
+    assert handle(look(ID, TARGET), handler=replace(FORGETFUL, evaluate=lambda *_: None)).outcome == "remediated"
+
+
+def test_stale_settings_are_used_and_said_to_be_stale(caplog: pytest.LogCaptureFixture) -> None:
+    set_flag("bad")
+
+    def fail_later(world: World) -> None:
+        parameters = world.parameters
+        parameters.read()
+        read = parameters._provider
+        read.get_multiple = broken  # type: ignore[method-assign]
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise GetParameterError("down")
+
+    assert handle(hook=fail_later).outcome == "remediated"
+    assert "settings are stale" in caplog.messages
+
+
 def test_the_lease_of_a_dead_run_ends_and_a_look_tells_what_it_fixed() -> None:
     set_flag("bad")
     with pytest.raises(Died):
@@ -356,6 +443,14 @@ def test_a_loss_by_those_who_may_is_accepted_and_stays_so() -> None:
     boto3.client("ssm").delete_parameter(Name="flag")
     assert handle(event("DeleteParameter", actor=PIPELINE), baseline_principals=[PIPELINE]).outcome == "exempt"
     assert handle(event("DeleteParameter"), delivery="d2").outcome == "compliant"
+
+
+def test_a_loss_is_theirs_only_if_their_call_deletes() -> None:
+    set_flag("v1")
+    handle(sweep())
+    boto3.client("ssm").delete_parameter(Name="flag")
+    assert handle(event("PutParameter", actor=PIPELINE), baseline_principals=[PIPELINE]).outcome == "remediated"
+    assert flag() == "v1"
 
 
 def test_a_loss_by_others_is_repaired_from_the_baseline() -> None:
