@@ -38,7 +38,7 @@ docs: dev ## writes the generated pages
 docs-check: dev ## fails when a generated page is stale
 	$(RUN) holdfast_cli.docs --check
 
-check: lint types template docs-check test ## all of these
+check: lint types template docs-check test demo ## all that CI does
 
 build: ## what `sam deploy` sends; needs the AWS SAM CLI and Python 3.13
 	sam build

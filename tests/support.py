@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import boto3
@@ -37,13 +38,12 @@ def call(
     id: str = "event-1",
     **more: Any,
 ) -> dict[str, Any]:
-    """A CloudTrail call in its EventBridge envelope. `more` are further fields of the record."""
+    """A CloudTrail call in its EventBridge envelope, made when it is run. `more` are further fields of the record."""
     detail = {
         "eventVersion": "1.11",
         "eventID": id,
         "eventName": name,
         "eventSource": f"{service}.amazonaws.com",
-        "eventTime": "2026-01-01T00:00:00Z",
         "awsRegion": REGION,
         "recipientAccountId": ME,
         "requestParameters": request,
@@ -112,9 +112,8 @@ def account() -> Iterator[None]:
             ],
         )
         topic = boto3.client("sns").create_topic(Name="security")["TopicArn"]
-        queue = boto3.client("sqs").create_queue(QueueName="heard")["QueueUrl"]
+        boto3.client("sqs").create_queue(QueueName="heard")
         boto3.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:{ME}:heard")
-        assert queue.endswith("heard")
         yield
 
 
@@ -175,7 +174,12 @@ def run(
     if hook:
         hook(here)
     guard = handler or project.load(guardrail).handler
-    return Result(guard.handle(event, here, Delivery(delivery, ends)), calls)
+    return Result(guard.handle(_timed(event), here, Delivery(delivery, ends)), calls)
+
+
+def _timed(event: Mapping[str, Any]) -> dict[str, Any]:
+    made = {"eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return {**event, "detail": {**made, **event["detail"]}}
 
 
 def heard() -> list[dict[str, Any]]:

@@ -62,13 +62,13 @@ def look(seen: Look) -> Iterator[Line]:
     yield "#", f"{seen.guardrail}, account {seen.here.account}, {seen.here.region}, mode {seen.mode}; only looking"
     for sight in seen.sights:
         yield "", ""
-        yield from _sight(sight, seen.mode)
+        yield from _sight(sight, seen.mode, seen.here.region)
     if not seen.sights:
         yield "", "nothing to look at"
     yield from (("~", f"note: {note}") for note in seen.notes)
 
 
-def _sight(sight: Sight, mode: str) -> Iterator[Line]:
+def _sight(sight: Sight, mode: str, region: str) -> Iterator[Line]:
     yield "#", clean(sight.target)
     if sight.error:
         yield "!", f"  can't be read: {clean(sight.error)}"
@@ -81,8 +81,8 @@ def _sight(sight: Sight, mode: str) -> Iterator[Line]:
     yield "!", f"  wrong: {clean(violation.what)}"
     if sight.exemption:
         yield "", f"  exempt: {clean(sight.exemption)}"
-    yield from _commands(_heading(mode, violation.audit_only), violation.fix)
-    yield from _commands("to undo that:", violation.undo)
+    yield from _commands(_heading(mode, violation.audit_only), violation.fix, region)
+    yield from _commands("to undo that:", violation.undo, region)
     if violation.later and not violation.fix:
         yield "", f"  it would look again after {violation.later} s"
     if violation.todo:
@@ -95,8 +95,8 @@ def _heading(mode: str, audit_only: str) -> str:
     return f"calls it would only tell of ({clean(audit_only) or f'the mode is {mode}'}):"
 
 
-def _commands(heading: str, calls: Iterable[Any]) -> Iterator[Line]:
-    shown = [command(call) for call in calls]
+def _commands(heading: str, calls: Iterable[Any], region: str) -> Iterator[Line]:
+    shown = [command(call, region) for call in calls]
     if shown:
         yield "", f"  {heading}"
         yield from (("", f"    {line}") for line in shown)

@@ -13,6 +13,7 @@ upload would fail); change a directory bucket, whose key is chosen once for its 
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -162,12 +163,15 @@ def strength(algorithm: str) -> int:
 
 
 def accepted(key: str, wanted: str, case: Case[Bucket, Settings]) -> bool:
-    """A key is judged by what can't resolve to another account's: an id or an alias means whatever the caller has."""
+    """A key is judged by what can't resolve to another account's: an id or an alias means whatever the caller has.
+
+    S3 takes any text for a key (S3 API, PutBucketEncryption), and then no upload works.
+    """
     if key in (wanted, *case.settings.accepted_key_arns):
         return True
     if wanted:
         return key == Arn(wanted).name
-    return key == "" or (key.startswith("arn:") and Arn(key).account == case.here.account)
+    return key == "" or re.fullmatch(re.escape(case.here.arn("kms", "key/")) + r"[\w-]+", key) is not None
 
 
 def put(name: str, algorithm: str, key: str, bucket_key: bool, blocked: tuple[str, ...]) -> ApiCall:
@@ -181,6 +185,7 @@ def put(name: str, algorithm: str, key: str, bucket_key: bool, blocked: tuple[st
 
 handler = Guardrail(
     severity="high",
+    covers=(r"arn:{partition}:s3:::[\w.-]+", r"arn:{partition}:s3express:{region}:{account}:bucket/[\w.-]+"),
     settings=Settings,
     targets=targets,
     read=read,

@@ -64,8 +64,6 @@ def account(place: Place) -> Arn:
 
 
 def read(case: Case[Block, Settings], aws: Aws) -> Block:
-    if case.target.service == "s3express":
-        return Block(FLAGS)  # S3 API, PutPublicAccessBlock: not supported by directory buckets
     if not case.target.account:
         return block(unless(NONE_SET, aws.client("s3").get_public_access_block, Bucket=case.target.name))
     found = block(unless(NONE_SET, aws.client("s3control").get_public_access_block, AccountId=case.here.account))
@@ -123,6 +121,7 @@ def inventory(aws: Aws) -> Iterator[Arn]:
 
 handler = Guardrail(
     severity="critical",
+    covers=(r"arn:{partition}:s3:::[\w.-]+", r"arn:{partition}:s3::{account}:account"),
     settings=Settings,
     targets=targets,
     read=read,

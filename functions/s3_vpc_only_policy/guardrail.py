@@ -108,9 +108,7 @@ def targets(event: Event) -> Iterable[Arn]:
     return [event.bucket()]
 
 
-def read(case: Known, aws: Aws) -> Bucket | None:
-    if case.target.service != "s3":
-        return None  # a directory bucket: reached only through its zone's endpoint, and never public
+def read(case: Known, aws: Aws) -> Bucket:
     name = case.target.name
     try:
         bucket = with_policy(name, case, aws)
@@ -306,6 +304,7 @@ def protected(bucket: Bucket, case: Known) -> Iterator[Request]:
 
 handler = Guardrail(
     severity="critical",
+    covers=(r"arn:{partition}:s3:::[\w.-]+",),
     settings=Settings,
     targets=targets,
     read=read,

@@ -163,7 +163,7 @@ def parsed(raw: Any, aws: Aws) -> Endpoint:
     return Endpoint(
         arn=aws.here.arn("ec2", f"vpc-endpoint/{raw['VpcEndpointId']}"),
         vpc=raw["VpcId"],
-        service=raw["ServiceName"],
+        service=raw.get("ServiceName") or raw.get("ResourceConfigurationArn") or raw.get("ServiceNetworkArn") or "",
         type=raw.get("VpcEndpointType") or "Gateway",
         policy=raw.get("PolicyDocument") or "",
         private_dns=bool(raw.get("PrivateDnsEnabled")) and raw.get("VpcEndpointType") == "Interface",
@@ -320,7 +320,7 @@ def read_vpc(case: Known, aws: Aws) -> Vpc | None:
         return Vpc(id)
     if not described("vpcs", aws, vpc_id=[id]):
         return None
-    there = {raw["ServiceName"] for raw in described("vpc_endpoints", aws, vpc_id=[id]) if alive(raw)}
+    there = {raw.get("ServiceName") for raw in described("vpc_endpoints", aws, vpc_id=[id]) if alive(raw)}
     tables = sorted(table["RouteTableId"] for table in described("route_tables", aws, vpc_id=[id]))
     return Vpc(id, tuple(name for name in names if name not in there), tuple(tables))
 
@@ -517,6 +517,7 @@ def related(touched: Arn, aws: Aws) -> list[Arn]:
 
 handler: Guardrail[Endpoint | Vpc, Settings] = Guardrail(
     severity="high",
+    covers=(r"arn:{partition}:ec2:{region}:{account}:(vpc-endpoint|vpc)/[\w-]+",),
     settings=Settings,
     targets=targets,
     related=related,

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.exceptions import ClientError, EndpointConnectionError
-from holdfast import ApiCall, Arn, Aws, Case, Event, Guardrail, NoSettings, Violation
+from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Guardrail, NoSettings, Violation
 from holdfast.guardrail import NotOurs
 from holdfast.ledger import LedgerLost
 from holdfast.visit import Contended, StillViolating
@@ -78,6 +78,7 @@ def targets(event: Event) -> list[Arn]:
 
 TOY: Guardrail[Flag, NoSettings] = Guardrail(
     severity="high",
+    covers=(r"arn:{partition}:ssm:{region}:{account}:parameter/\w+",),
     settings=NoSettings,
     targets=targets,
     read=read,
@@ -381,7 +382,7 @@ def test_calls_that_must_wait_are_deferred_by_their_error_code() -> None:
     patient = replace(TOY, later={"TooManyUpdates": 60})
     result = handle(handler=patient, hook=lambda w: w.aws.session.register("before-call.ssm.PutParameter", throttle))
     assert result.outcome == "deferred"
-    assert still_open()[0]["applied"] is True
+    assert still_open()[0]["applied"] is False
     assert handle(look(ID, TARGET), delivery="watch").outcome == "remediated"
     assert [message["outcome"] for message in heard()] == ["remediated"]
 
@@ -516,9 +517,10 @@ def test_what_stays_wrong_after_a_fix_is_told_once() -> None:
         return Violation("half", fix=(put("half"),)) if state.value == "bad" else Violation("rest", todo="Do the rest.")
 
     partly = replace(FORGETFUL, evaluate=half)
-    for number in ("1", "2"):
+    for raw in (event(), look(ID, TARGET)):
         set_flag("bad")
-        assert handle(event(id=number), handler=partly, delivery=number).outcome == "escalated"
+        assert handle(raw, handler=partly, delivery=str(raw["id"])).outcome == "escalated"
+    assert handle(look(ID, TARGET), handler=partly, delivery="third").outcome == "escalated"
     assert [message["todo"] for message in heard()] == ["Still: rest. Do the rest."]
 
 
@@ -571,8 +573,71 @@ def test_what_a_later_sweep_finds_was_missed_and_is_mended() -> None:
         assert handle(sweep(), handler=FORGETFUL, delivery="d2").outcome == "remediated"
 
 
+def test_a_look_before_the_event_does_not_make_the_attackers_state_the_good_one() -> None:
+    kms = boto3.client("kms")
+    key = kms.create_key()["KeyMetadata"]
+    kms.disable_key(KeyId=key["KeyId"])
+    assert run("kms-key-deletion", look("kms-key-deletion", key["Arn"])).outcome == "compliant"
+    late = call("kms", "DisableKey", {"keyId": key["KeyId"]}, eventTime="2026-01-01T00:00:00Z")
+    assert run("kms-key-deletion", late).outcome == "remediated"
+    assert kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"] == "Enabled"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "arn:aws:ssm:eu-west-1::parameter/flag",
+        "arn:aws-cn:ssm:eu-west-1:123456789012:parameter/flag",
+        "arn:aws:ssm:us-east-1:123456789012:parameter/flag",
+        "arn:aws:s3:::x/flag",
+        "arn:aws:ssm:eu-west-1:123456789012:parameter/x/flag",
+        "arn:aws:ssm:eu-west-1:123456789012:flag",
+    ],
+)
+def test_a_thing_has_one_name_and_a_look_by_another_is_refused(odd: str) -> None:
+    set_flag("bad")
+    with pytest.raises(BadEvent):
+        handle(look(ID, odd))
+    assert flag() == "bad"
+
+
+def test_each_change_by_those_who_may_moves_the_baseline_though_it_reads_the_same() -> None:
+    same = replace(TOY, evaluate=lambda s, c: Violation("changed", fix=(put("v1"),)) if s != c.baseline else None)
+    set_flag("v1")
+    handle(sweep(), handler=same)
+    for value in ("v2", "v3"):
+        set_flag(value)
+        raw = event(id=value, actor=PIPELINE)
+        assert handle(raw, handler=same, delivery=value, baseline_principals=[PIPELINE]).outcome == "exempt"
+    assert handle(sweep(), handler=same, delivery="last").outcome == "compliant"
+
+
+def test_what_has_to_wait_is_only_audited_in_audit_mode() -> None:
+    set_flag("wait bad")
+    assert handle(mode="audit").outcome == "audited"
+    assert not still_open()
+
+
+@pytest.mark.parametrize(("value", "outcome"), [("hopeless", "escalated"), ("bad", "audited")])
+def test_in_audit_mode_the_first_sweep_tells_nobody_of_each(value: str, outcome: str) -> None:
+    set_flag(value)
+    assert handle(sweep(), handler=FORGETFUL, mode="audit").outcome == outcome
+    assert heard() == []
+
+
+def test_a_first_sweep_that_fails_does_not_count_as_one() -> None:
+    def failing(aws: Aws) -> list[Arn]:
+        raise ValueError("no inventory")
+
+    set_flag("bad")
+    with pytest.raises(ValueError, match="no inventory"):
+        handle(sweep(), handler=replace(FORGETFUL, inventory=failing))
+    with time_machine.travel(2_000_000_000, tick=False):
+        assert handle(sweep(), handler=FORGETFUL, delivery="d2").outcome == "audited"
+
+
 def test_a_large_sweep_goes_back_to_the_bus_in_batches() -> None:
-    many = replace(TOY, inventory=lambda aws: [HERE.arn("ssm", f"parameter/{n}") for n in range(120)])
+    many = replace(TOY, inventory=lambda aws: [HERE.arn("ssm", f"parameter/p{n}") for n in range(120)])
     result = handle(sweep(), handler=many)
     assert result.outcomes == {}
     assert result.calls.count("PutEvents") == 1

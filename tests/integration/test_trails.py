@@ -296,6 +296,7 @@ def of_the_organisation(status: Callable[..., Any]) -> Hooks:
 
 
 def test_a_stopped_trail_of_the_organisation_is_told_once_to_a_person() -> None:
+    hooked(sweep("sweep-0"), of_the_organisation(answering({"IsLogging": True})))
     hooks = of_the_organisation(answering({"IsLogging": False, "StopLoggingTime": datetime(2026, 1, 1, tzinfo=UTC)}))
     result = hooked(sweep(), hooks)
     assert (result.outcomes, result.writes) == ({THEIRS: "escalated"}, [])

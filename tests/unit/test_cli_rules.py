@@ -77,7 +77,7 @@ def test_it_says_who_would_be_started_instead() -> None:
     assert "kms-key-deletion" in said
 
 
-RECORD = call("s3", "PutBucketEncryption", {"bucketName": "b"})["detail"]
+RECORD = call("s3", "PutBucketEncryption", {"bucketName": "b"}, eventTime="2026-01-01T00:00:00Z")["detail"]
 
 
 def test_a_bare_record_is_put_into_the_envelope_that_eventbridge_would_give_it() -> None:

@@ -8,7 +8,7 @@ import pytest
 from holdfast.event import Actor
 from holdfast.message import clean, command, diff, envelope, mail, subject, tell
 from holdfast.model import ApiCall, Record
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import MALLORY, ME, REGION
 
@@ -47,19 +47,20 @@ def test_a_mail_says_who_what_before_after_and_what_next() -> None:
         "When:      2026-01-01T00:00:00Z, told 2026-01-01 00:00:05Z\n"
         "\n"
         "Calls made:\n"
-        """  aws s3api put-bucket-policy --cli-input-json '{"Bucket": "lake", "Policy": "{\\"Statement\\":[]}"}'\n"""
+        "  aws s3api put-bucket-policy --region eu-west-1 --cli-input-json "
+        """'{"Bucket": "lake", "Policy": "{\\"Statement\\":[]}"}'\n"""
         "\n"
         "Before (-) and after (+):\n"
         '  - "policy": null\n'
         '  + "policy": "new"\n'
         "\n"
         "If this was meant, exempt it (who answers for it, why, until when):\n"
-        "  aws ssm put-parameter --cli-input-json '"
+        "  aws ssm put-parameter --region eu-west-1 --cli-input-json '"
         '{"Name": "/holdfast/exemptions/s3-vpc-only-policy/NAME", "Type": "String", "Value": '
         '"{\\"resource\\": \\"arn:aws:s3:::lake\\", \\"owner\\": \\"YOU\\", \\"reason\\": \\"WHY\\", '
         '\\"expires\\": \\"YYYY-MM-DD\\"}"}\'\n'
         "and then undo what was done:\n"
-        """  aws s3api delete-bucket-policy --cli-input-json '{"Bucket": "lake"}'\n"""
+        """  aws s3api delete-bucket-policy --region eu-west-1 --cli-input-json '{"Bucket": "lake"}'\n"""
         "\n"
         "Record 1767225600-1234"
     )
@@ -168,14 +169,34 @@ def test_a_message_never_outgrows_sns() -> None:
     assert json.loads(json.loads(publish.parameters["Message"])["default"])["target"] == RECORD.target
 
 
+@settings(max_examples=25)
+@given(st.text(max_size=3_000), st.sampled_from(["", '"', "\\", "'", "é", "\"'"]))
+def test_no_policy_makes_a_message_that_cannot_be_sent(text: str, filling: str) -> None:
+    policy = (text + filling * 20_480)[:20_480]
+    state = {"policy": policy}
+    calls = (ApiCall("s3", "put_bucket_policy", {"Bucket": "lake", "Policy": policy}),)
+    event, publish = tell(replace(RECORD, found=state, left=state, calls=calls, undo=calls), "topic", "default")
+    assert len(publish.parameters["Message"].encode()) < 262_144
+    assert len(event.parameters["Entries"][0]["Detail"].encode()) < 262_144
+
+
+def test_what_is_secret_by_the_name_beside_it_is_redacted_everywhere() -> None:
+    tags = [{"Key": "db_password", "Value": "hunter2hunter2"}]
+    state = {"tags": {"api_key": "sk-live-12345678"}}
+    calls = (ApiCall("ec2", "create_vpc_endpoint", {"Tags": tags}),)
+    _, publish = tell(replace(RECORD, found=state, left=None, calls=calls), "topic", "default")
+    assert "hunter2" not in publish.parameters["Message"]
+    assert "sk-live" not in publish.parameters["Message"]
+
+
 def test_a_command_that_is_unsafe_to_show_is_only_named() -> None:
     evil: Any = {"Bucket": "lake", "Policy": "AKIAIOSFODNN7EXAMPLE https://evil.example"}
-    shown = command(ApiCall("s3", "put_bucket_policy", evil))
-    assert shown == "aws s3api put-bucket-policy … (the ledger's record has the rest)"
+    shown = command(ApiCall("s3", "put_bucket_policy", evil), REGION)
+    assert shown == "aws s3api put-bucket-policy --region eu-west-1 … (the ledger's record has the rest)"
 
 
 def test_a_command_names_another_region() -> None:
-    shown = command(ApiCall("kms", "enable_key", {"KeyId": "k"}, "us-west-2"))
+    shown = command(ApiCall("kms", "enable_key", {"KeyId": "k"}, "us-west-2"), REGION)
     assert shown == """aws kms enable-key --region us-west-2 --cli-input-json '{"KeyId": "k"}'"""
 
 

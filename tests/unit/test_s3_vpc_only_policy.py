@@ -414,11 +414,6 @@ def test_a_wrong_one_is_read_written_and_read_again(cloud: None) -> None:
     assert found() == ours()
 
 
-def test_a_directory_bucket_is_nobodys_problem(cloud: None) -> None:
-    result = run(ID, call("s3express", "CreateBucket", {"bucketName": "lake--euw1-az1--x-s3"}), SETTINGS)
-    assert (set(result.outcomes.values()), asked(result)) == ({"compliant"}, [])
-
-
 def test_a_bucket_that_is_gone_is_nobodys_problem(cloud: None) -> None:
     assert guard("DeleteBucketPolicy").outcome == "compliant"
     assert heard() == []
@@ -502,7 +497,7 @@ def test_a_website_gets_the_perimeter_and_a_person_the_rest(cloud: None) -> None
     assert "CloudFront" in message["todo"]
     again = [guard() for _ in range(2)]
     assert [(result.outcome, result.writes) for result in again] == [("escalated", [])] * 2
-    assert [m["what"] for m in heard()] == ["the policy of lake lacks HoldfastTls, lacks HoldfastTlsVersion"]
+    assert heard() == []
 
 
 def test_a_public_policy_while_public_ones_are_blocked(cloud: None) -> None:

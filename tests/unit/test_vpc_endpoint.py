@@ -28,7 +28,7 @@ CI = incidents.CI
 S3, KMS = (f"com.amazonaws.{REGION}.{name}" for name in ("s3", "kms"))
 TARGET = HERE.arn("ec2", "vpc-endpoint/vpce-0aa")
 STRICT, OPEN = json.dumps(incidents.STRICT), json.dumps(incidents.OPEN)
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
+NOW = datetime(2040, 1, 1, tzinfo=UTC)
 
 GATEWAY = Endpoint(
     arn=str(TARGET),

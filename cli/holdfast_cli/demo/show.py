@@ -43,7 +43,7 @@ def _facts(played: Played) -> list[tuple[str, RenderableType]]:
             ("found", Text(clean(record.what))),
             (
                 title,
-                Group(*(Text(command(call), overflow="fold") for call in record.calls))
+                Group(*(Text(command(call, record.region), overflow="fold") for call in record.calls))
                 if record.calls
                 else Text("none"),
             ),

@@ -45,12 +45,15 @@ class Aws(TypedClients):
         self.session.register("before-call", self._inward_only)
         self.session.register("provide-client-params.s3", self._own_buckets_only)
         defaults = Config(
-            retries={"mode": "adaptive", "max_attempts": 5},
-            connect_timeout=3,
-            read_timeout=15,
+            retries={"mode": "adaptive", "total_max_attempts": 4},
+            connect_timeout=2,
+            read_timeout=10,
             user_agent_extra="holdfast",
         )
         self._config = defaults.merge(config) if config else defaults
+        # The ledger is not a lock on safety: when DynamoDB hangs, there must be time left for the fix.
+        brief = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+        self._brief = self._config.merge(brief)
         self._clients: dict[tuple[str, str], Any] = {}
         if not TYPE_CHECKING:
             self.client = self._client
@@ -66,7 +69,8 @@ class Aws(TypedClients):
     def _client(self, service: str, region: str = "") -> Any:
         key = (service, region or self.here.region)
         if key not in self._clients:
-            self._clients[key] = self.session.create_client(*key, config=self._config)
+            config = self._brief if service == "dynamodb" else self._config
+            self._clients[key] = self.session.create_client(*key, config=config)
         return self._clients[key]
 
     def _inward_only(self, **happening: Any) -> None:

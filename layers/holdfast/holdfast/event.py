@@ -7,6 +7,7 @@ delivered via CloudTrail". Whoever can write an event field is an attacker: ids 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 API_CALL = "AWS API Call via CloudTrail"
@@ -150,7 +151,7 @@ class Event:
     @classmethod
     def parse(cls, raw: Mapping[str, Any], place: Place) -> "Event":
         """From a whole EventBridge envelope. Raises BadEvent when it isn't one that a rule of ours can have matched."""
-        detail = raw.get("detail")
+        detail = raw.get("detail") if isinstance(raw, Mapping) else None
         if not isinstance(detail, Mapping):
             raise BadEvent("an event without detail")
         if raw.get("detail-type") in (LOOK, SWEEP):
@@ -190,6 +191,14 @@ class Event:
             resources=tuple(str(resource["ARN"]) for resource in resources if resource.get("ARN")),
             owner=str(resources[0].get("accountId") or "") if resources else "",
         )
+
+    @property
+    def epoch(self) -> float:
+        """When the call was made (epoch seconds, whole as CloudTrail writes them); 0 if that can't be told."""
+        try:
+            return datetime.fromisoformat(self.time.replace("Z", "+00:00")).timestamp()
+        except ValueError:
+            return 0
 
     @property
     def is_call(self) -> bool:

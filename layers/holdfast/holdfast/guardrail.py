@@ -1,6 +1,7 @@
 """A guardrail, declared; and the Lambda handler that every one of them is."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,7 +10,7 @@ from typing import Any, Generic
 
 from holdfast import shape, telemetry
 from holdfast.aws import Aws
-from holdfast.event import LOOK, SWEEP, Arn, Event, Place
+from holdfast.event import LOOK, SWEEP, Arn, BadEvent, Event, Place
 from holdfast.ledger import now
 from holdfast.model import ApiCall, Case, Outcome, Settings, Severity, State, Violation
 from holdfast.settings import Choices, choose
@@ -19,7 +20,7 @@ from holdfast.world import World
 BATCH = 50  # targets of one look: a minute's work for one function
 ENTRIES = 10  # events of one call: EventBridge API, PutEvents
 EVERYONE = "*"
-SURVEY_LASTS = 3600  # seconds: by then the looks of the first sweep are done
+SURVEY_LASTS = 6 * 3600 + 600  # seconds: by then Lambda has given up on the last look of the first sweep
 
 
 class NotOurs(ValueError):
@@ -35,6 +36,7 @@ class NoSettings:
 class Guardrail(Generic[State, Settings]):
     """What a guardrail is made of; an instance is its Lambda handler.
 
+    covers     patterns of the ARNs that a target may have, with {partition}, {region} and {account} for ours
     targets    what a call touched: where to look, never what to believe
     related    what to look at in the place of something touched, where that alone says nothing
     read       the live state; None when the thing is gone
@@ -52,6 +54,7 @@ class Guardrail(Generic[State, Settings]):
     """
 
     severity: Severity
+    covers: tuple[str, ...]
     targets: Callable[[Event], Iterable[Arn]]
     read: Callable[[Case[State, Settings], Aws], State | None]
     evaluate: Callable[[State, Case[State, Settings]], Violation | None]
@@ -111,17 +114,19 @@ class Guardrail(Generic[State, Settings]):
             return choices, None
 
     def hints(self, event: Event, world: World) -> Iterable[Arn]:
-        """Where to look."""
-        if event.name == LOOK:
-            return self._ours(event.looks_at or (), world)
+        """Where to look. Raises BadEvent for a target that is not one of this guardrail's, or is oddly written."""
         if event.is_call:
-            touched = self._ours(self.targets(event), world)
-            return self._spread([found for target in touched for found in self.related(target, world.aws)], world)
-        world.ledger.begin_survey(world.guardrail, now() + SURVEY_LASTS)
-        return self._spread(sorted({*self.inventory(world.aws), *map(Arn, world.ledger.known(world.guardrail))}), world)
+            touched = [found for target in self.targets(event) for found in self.related(target, world.aws)]
+            return list(self._ours(touched, world))
+        if event.name == LOOK:
+            return list(self._ours(event.looks_at or (), world))
+        return self._everything(world)
 
-    def _spread(self, targets: Sequence[Arn], world: World) -> Sequence[Arn]:
-        """These, or none where they are too many for one function: then they come again in batches."""
+    def _everything(self, world: World) -> Sequence[Arn]:
+        """For a sweep; too much for one function goes back to the bus in batches."""
+        known = (target for target in map(Arn, world.ledger.known(world.guardrail)) if self.fits(target, world.here))
+        targets = sorted({*self.inventory(world.aws), *known})
+        world.ledger.begin_survey(world.guardrail, now() + SURVEY_LASTS)
         if len(targets) <= BATCH:
             return targets
         for call in looks(world.guardrail, targets, world.bus):
@@ -130,10 +135,20 @@ class Guardrail(Generic[State, Settings]):
 
     def _ours(self, targets: Iterable[Arn], world: World) -> Iterator[Arn]:
         for target in dict.fromkeys(targets):
-            if target.account in ("", world.here.account):
+            if target.account not in ("", world.here.account):
+                telemetry.logger.info("not ours", extra={"target": target})
+            elif self.fits(target, world.here):
                 yield target
             else:
-                telemetry.logger.info("not ours", extra={"target": target})
+                raise BadEvent(f"{world.guardrail} does not guard {target[:200]}")
+
+    def fits(self, target: Arn, here: Place) -> bool:
+        """True for the one way in which a thing that this guardrail covers is written.
+
+        Memory, exemptions and settings go by the ARN: a thing with two names would escape them under one.
+        """
+        ours = {"partition": here.partition, "region": here.region, "account": here.account}
+        return any(re.fullmatch(pattern.format(**ours), target) for pattern in self.covers)
 
     def _guard_all(self, targets: Iterable[Arn], event: Event, visit: Callable[[Arn], Outcome]) -> dict[str, str]:
         outcomes: dict[str, str] = {}
@@ -171,6 +186,8 @@ def _entry(kind: str, detail: dict[str, Any], bus: str) -> dict[str, str]:
 
 def _must_be_ours(raw: Mapping[str, Any], here: Place) -> None:
     """A rule on a shared bus, or somebody who may invoke us, could hand over another account's record."""
+    if not isinstance(raw, Mapping):
+        raise BadEvent("not an event")
     detail = raw.get("detail")
     recipient = detail.get("recipientAccountId") if isinstance(detail, Mapping) else None
     for account in (raw.get("account"), recipient):

@@ -224,12 +224,19 @@ class Page:
             return  # the other run has seen the same, or something newer
         self.must_be_known()
 
-    def close(self, record: Record, baseline: Baseline | None, allowed: Allowed | None = None, due: int = 0) -> None:
+    def close(
+        self,
+        record: Record,
+        baseline: Baseline | None,
+        allowed: Allowed | None = None,
+        due: int = 0,
+        standing: str = "",
+    ) -> None:
         """The record becomes history and the page is free again: both or neither.
 
         A page that another run has written meanwhile was told and closed by it. Raises LedgerLost if DynamoDB failed.
         """
-        told = Told(record.outcome, record.what) if record.outcome in STANDING else None
+        told = Told(record.outcome, standing or record.what) if record.outcome in STANDING else None
         values = {"open": None, "told": told, "baseline": baseline, "allowed": allowed}
         history = {"record": _text(record), "expires": {"N": str(record.closed + self.ledger.days * DAY)}}
         puts = [self._put(f"record#{record.id}", history), *self._versioned(baseline)]

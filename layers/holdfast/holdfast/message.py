@@ -10,6 +10,7 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,13 +19,16 @@ from holdfast.model import ApiCall, Record
 
 SUBJECT = 100  # characters, ASCII: SNS API, Publish
 LINE = 600
-BODY = 100_000  # characters of each form: SNS refuses messages over 256 KB, and both forms go in one
+LIMIT = 240_000  # bytes of a whole message: SNS and EventBridge refuse more than 256 KB
+OMITTED = {"omitted": "too large for a message; the ledger has it"}
+BULKY: dict[str, Any] = {"undo": (), "found": OMITTED, "left": OMITTED, "calls": ()}
 
 SECRETS = re.compile(
     r"\b(?P<id>AKIA|ASIA)[A-Z0-9]{12,}"
     r"|(?P<url>(?i:x-amz-(?:security-token|signature|credential))=)[^&\s\"']+"
     r"|(?P<name>(?i:secret|password|passwd|session_?token|api_?key)[\w-]{0,20}[\"']?\s*[:=]\s*[\"']?)[^\s\"',}]{6,}"
 )
+SECRET_NAME = re.compile(r"(?i)secret|password|passwd|session_?token|api_?key")
 # A reader's program must not make a link, a tag or formatting of what somebody else wrote.
 MARKUP = str.maketrans({"`": "'", "<": "‹", ">": "›", "\\": "/"})
 
@@ -40,13 +44,12 @@ HEADLINES = {
 
 def tell(record: Record, topic: str, bus: str) -> tuple[ApiCall, ...]:
     """The calls that tell a record: SNS for people and queues, EventBridge for others to build on."""
-    text = json.dumps(envelope(record))
-    forms = {"default": text, "email": mail(record), "sms": subject(record)}
+    text, message = _fitted(record)
     names = ("guardrail", "severity", "outcome", "account", "region")
     publish = {
         "TopicArn": topic,
         "Subject": subject(record),
-        "Message": json.dumps(forms),
+        "Message": message,
         "MessageStructure": "json",
         "MessageAttributes": {n: {"DataType": "String", "StringValue": getattr(record, n)} for n in names},
     }
@@ -60,19 +63,35 @@ def tell(record: Record, topic: str, bus: str) -> tuple[ApiCall, ...]:
     return ApiCall("events", "put_events", {"Entries": [entry]}), ApiCall("sns", "publish", publish)
 
 
-def envelope(record: Record) -> dict[str, Any]:
-    """The record as machines get it: everything, but secrets, and never more than fits in a message."""
-    full: dict[str, Any] = _redacted(shape.plain(record)) | {"id": record.id}
-    for bulky in ("undo", "found", "left", "calls"):
-        if len(json.dumps(full)) <= BODY:
+def _fitted(record: Record) -> tuple[str, str]:
+    """The envelope's text and all forms in one, without as much of the bulky parts as doesn't fit.
+
+    It is measured when all is quoted: what somebody wrote into a policy may grow fourfold by that.
+    """
+    dropped: dict[str, Any] = {}
+    for name in ("", *BULKY):
+        dropped |= {name: BULKY[name]} if name else {}
+        slim = replace(record, **dropped)
+        text = json.dumps(envelope(slim))
+        message = json.dumps({"default": text, "email": mail(slim), "sms": subject(slim)})
+        if len(message.encode()) <= LIMIT:
             break
-        full[bulky] = {"omitted": "too large for a message; the ledger has it"} if bulky in ("found", "left") else []
-    return full
+    return text, message
+
+
+def envelope(record: Record) -> dict[str, Any]:
+    """The record as machines get it: everything but secrets."""
+    return {**_redacted(shape.plain(record)), "id": record.id}
 
 
 def _redacted(value: Any) -> Any:
+    """Without secrets, also where only the name beside a value says that it is one, as in a tag."""
     if isinstance(value, Mapping):
-        return {key: _redacted(item) for key, item in value.items()}
+        tag = str(value.get("Key", value.get("key", "")))
+        secret = {
+            key for key in value if SECRET_NAME.search(key) or (key.lower() == "value" and SECRET_NAME.search(tag))
+        }
+        return {k: "[redacted]" if k in secret and isinstance(v, str) else _redacted(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_redacted(item) for item in value]
     return SECRETS.sub(_mask, value) if isinstance(value, str) else value
@@ -103,7 +122,7 @@ def mail(record: Record) -> str:
     The call is the one whose event set the look off. Where events are late, another may have broken the thing.
     """
     lines = [line for section in (_facts(record), _actions(record), _next_steps(record)) for line in section]
-    return "\n".join(lines)[:BODY]
+    return "\n".join(lines)
 
 
 def _facts(record: Record) -> Iterator[str]:
@@ -131,7 +150,7 @@ def _actions(record: Record) -> Iterator[str]:
     if record.calls:
         yield ""
         yield {True: "Calls made:", False: "Calls it would have made:"}[record.applied]
-        yield from (f"  {command(call)}" for call in record.calls)
+        yield from (f"  {command(call, record.region)}" for call in record.calls)
     if changed := diff(record):
         yield ""
         yield "Before (-) and after (+):"
@@ -145,10 +164,10 @@ def _next_steps(record: Record) -> Iterator[str]:
     if record.outcome in ("remediated", "audited", "escalated"):
         yield ""
         yield "If this was meant, exempt it (who answers for it, why, until when):"
-        yield f"  {command(exempting(record))}"
+        yield f"  {command(exempting(record), record.region)}"
     if record.undo and record.applied:
         yield "and then undo what was done:"
-        yield from (f"  {command(call)}" for call in record.undo)
+        yield from (f"  {command(call, record.region)}" for call in record.undo)
     yield ""
     yield f"Record {clean(record.id)}"
 
@@ -160,22 +179,22 @@ def exempting(record: Record) -> ApiCall:
     return ApiCall("ssm", "put_parameter", {"Name": name, "Type": "String", "Value": json.dumps(value)})
 
 
-def command(call: ApiCall) -> str:
-    """The call for a shell. One that somebody else's text has made unsafe to show is only named."""
-    service = {"s3": "s3api"}.get(call.service, call.service)
-    region = f" --region {call.region}" if call.region else ""
-    text = json.dumps(shape.plain(call.parameters))
-    line = f"aws {service} {call.operation.replace('_', '-')}{region} --cli-input-json {shlex.quote(text)}"
-    shown = clean(line.replace("\\", ""), BODY)
-    safe = shown == line.replace("\\", "")
-    return line if safe else f"aws {service} {call.operation.replace('_', '-')} … (the ledger's record has the rest)"
+def command(call: ApiCall, region: str) -> str:
+    """The call for a shell, in its own Region or else in this. One that is unsafe to show is only named."""
+    service, plain = {"s3": "s3api"}.get(call.service, call.service), shape.plain(call.parameters)
+    head = f"aws {service} {call.operation.replace('_', '-')} --region {call.region or region}"
+    line = f"{head} --cli-input-json {shlex.quote(json.dumps(plain))}"
+    bare = line.replace("\\", "")
+    safe = clean(bare, LIMIT) == bare and _redacted(plain) == plain
+    return line if safe else f"{head} … (the ledger's record has the rest)"
 
 
 def diff(record: Record) -> list[str]:
     """What was seen before and after: observed, not intended. Empty when nothing was looked at again."""
     if record.left is None and not record.applied:
         return []
-    was, now = (json.dumps(state, indent=1, sort_keys=True).splitlines() for state in (record.found, record.left))
+    states = (_redacted(record.found), _redacted(record.left))
+    was, now = (json.dumps(state, indent=1, sort_keys=True).splitlines() for state in states)
     return [line for line in difflib.unified_diff(was, now, n=0, lineterm="") if line[:2] not in ("--", "++", "@@")]
 
 

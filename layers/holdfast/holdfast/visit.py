@@ -55,6 +55,7 @@ class Refusal:
     why: str = ""
     later: int = 0
     todo: str = ""
+    made: int = 0
 
 
 def matching(error: ClientError, known: Mapping[str, T]) -> T | None:
@@ -102,12 +103,18 @@ class Visit(Generic[State, Settings]):
         return self._mend(violation)
 
     def _case(self) -> Case[State, Settings]:
-        stored, kind = self.page.baseline, self.guardrail.baseline
+        stored, kind = self._evidence(), self.guardrail.baseline
         known = shape.parse(kind, stored.state, "baseline") if kind and stored and stored.state is not None else None
         waited = now() - self.page.open.opened if self.page.open else 0
         actor = self.event.trusted_actor
         name = self.event.name if actor else ""
         return Case(self.target, self.settings, self.choices.shared, known, self.world.here, actor, name, waited)
+
+    def _evidence(self) -> Baseline | None:
+        """What is known from before the call: what was first seen after it may be what the call has made."""
+        stored = self.page.baseline
+        late = stored is not None and not stored.by and self.event.is_call and 0 < self.event.epoch < stored.at
+        return None if late else stored
 
     def _look(self) -> tuple[State | None, Violation | None]:
         """The live state and the decision on it."""
@@ -206,7 +213,12 @@ class Visit(Generic[State, Settings]):
         )
 
     def _unfixable(self, violation: Violation) -> Outcome | None:
-        if violation.later and not self._audit_reason(violation):
+        audit = self._audit_reason(violation)
+        if violation.later and audit:
+            return self._conclude(violation, Outcome.AUDITED, audit)
+        if violation.later and self.page.open and not self._mine(self.page.open):
+            return Outcome.DEFERRED  # the run that holds the record sees to it
+        if violation.later:
             return self._defer(self._record(violation), violation.later, violation.todo)
         return None if violation.fix else self._conclude(violation, Outcome.ESCALATED)
 
@@ -215,7 +227,7 @@ class Visit(Generic[State, Settings]):
             return self._conclude(violation, Outcome.AUDITED, reason)
         if not self.event.is_call and not self.choices.shared.remediate_existing and self._stood_before():
             reason = "it was so before Holdfast enforced, and remediate_existing is off"
-            return self._conclude(violation, Outcome.AUDITED, reason, quiet=True)
+            return self._conclude(violation, Outcome.AUDITED, reason)
         return None
 
     def _audit_reason(self, violation: Violation) -> str:
@@ -239,6 +251,8 @@ class Visit(Generic[State, Settings]):
             self._keep(record)
         for _ in range(ROUNDS):
             refused = self._apply(violation)
+            if refused.why and not refused.made and record.calls == violation.fix:
+                record = replace(record, applied=False)
             if refused.later:
                 return self._defer(record, refused.later, refused.why) if mine else Outcome.DEFERRED
             self.state, rest = self._look()
@@ -259,7 +273,7 @@ class Visit(Generic[State, Settings]):
 
     def _apply(self, violation: Violation) -> Refusal:
         """Makes the calls, up to one that AWS refuses for a reason which the guardrail knows."""
-        for call in violation.fix:
+        for made, call in enumerate(violation.fix):
             try:
                 self.world.aws.apply(call)
             except ClientError as error:
@@ -268,7 +282,7 @@ class Visit(Generic[State, Settings]):
                 later, todo = matching(error, self.guardrail.later), matching(error, self.guardrail.stuck)
                 if later is None and todo is None:
                     raise
-                return Refusal(str(error), later or 0, todo or "")
+                return Refusal(str(error), later or 0, todo or "", made)
         return Refusal()
 
     def _mended(self, record: Record, rest: Violation | None) -> Outcome:
@@ -276,10 +290,10 @@ class Visit(Generic[State, Settings]):
         if rest is None:
             return self._finish(done)
         if rest.later:
-            return self._defer(replace(done, outcome=""), rest.later, rest.what)
+            return self._defer(replace(done, outcome=record.outcome), rest.later, rest.what)
         todo = rest.todo if rest.what == record.what else f"Still: {rest.what}. {rest.todo}".strip()
-        quiet = self.page.told == Told(Outcome.ESCALATED.value, done.what)
-        return self._finish(replace(done, outcome=Outcome.ESCALATED.value, todo=todo), quiet=quiet)
+        quiet = not self.event.is_call and self.page.told == Told(Outcome.ESCALATED.value, rest.what)
+        return self._finish(replace(done, outcome=Outcome.ESCALATED.value, todo=todo), quiet=quiet, standing=rest.what)
 
     def _defer(self, record: Record, seconds: int, why: str) -> Outcome:
         """Work in hand, for the watch to see to. It is told when it ends, or once if that takes long."""
@@ -362,17 +376,22 @@ class Visit(Generic[State, Settings]):
         baseline: Baseline | None = None,
         allowed: Allowed | None = None,
         due: int = 0,
-        quiet: bool = False,
     ) -> Outcome:
-        """An end without a fix. The same standing violation is recorded and told once; break-glass always."""
+        """An end without a fix. The same standing violation is recorded and told once; break-glass always.
+
+        What a sweep finds to be older than Holdfast goes into the digest.
+        """
         self.page.must_be_known()
         told, opened = Told(outcome.value, violation.what), self.page.open
         alarm = named(self.case.actor, self.choices.shared.break_glass_arns)
-        if self.page.told == told and not opened and not alarm and allowed == self.page.allowed:
+        news = opened or alarm or baseline or allowed != self.page.allowed
+        if self.page.told == told and not news:
             return outcome
         if opened and not self._mine(opened):
             return outcome  # the run that holds the record tells
-        record = replace(self._record(violation), outcome=outcome.value, reason=reason)
+        record = replace(self._record(violation), what=violation.what, outcome=outcome.value, reason=reason)
+        surveyed = not self.event.is_call and self.page.told is None and self._stood_before()
+        quiet = surveyed and not alarm
         return self._finish(record, baseline=baseline, allowed=allowed, due=due, quiet=quiet)
 
     def _finish(
@@ -383,15 +402,16 @@ class Visit(Generic[State, Settings]):
         allowed: Allowed | None = None,
         due: int = 0,
         quiet: bool = False,
+        standing: str = "",
     ) -> Outcome:
-        """Tells, then closes: whoever dies in between tells again."""
+        """Tells, then closes: whoever dies in between tells again. `standing` is what is still wrong, if not `what`."""
         closed = replace(record, closed=now())
         outcome = Outcome(closed.outcome)
         if not quiet:
             self._tell(closed)
         good = outcome in (Outcome.REMEDIATED, Outcome.COMPLIANT)
         kept = baseline or (self._baseline() if good else self.page.baseline)
-        self.page.close(closed, kept, allowed, due)
+        self.page.close(closed, kept, allowed, due, standing)
         return outcome
 
     def _tell(self, record: Record) -> None:
