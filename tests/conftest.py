@@ -8,7 +8,6 @@ import hypothesis
 import pytest
 from support import REGION
 
-
 # A machine may be slow: no test fails for the time it takes.
 hypothesis.settings.register_profile("holdfast", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("holdfast")

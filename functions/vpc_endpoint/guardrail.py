@@ -28,7 +28,21 @@ from itertools import islice, starmap
 from typing import Annotated, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
-from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Guardrail, Violation, buckets, listed, mapping, unless
+from holdfast import (
+    ApiCall,
+    Arn,
+    Aws,
+    BadEvent,
+    Case,
+    Event,
+    Guardrail,
+    Violation,
+    buckets,
+    first,
+    listed,
+    mapping,
+    unless,
+)
 from holdfast.settings import named
 
 REPLACES = "holdfast:replaces"
@@ -133,7 +147,8 @@ def targets(event: Event) -> Iterable[Arn]:
 def never_there(event: Event) -> set[Any]:
     """The call succeeds though some ids, or all, could not be deleted (EC2 API, DeleteVpcEndpoints)."""
     failed = listed(mapping(event.response.get("DeleteVpcEndpointsResponse")).get("unsuccessful"))
-    return {item.get("resourceId") for item in failed if "NotFound" in str(mapping(item.get("error")).get("code"))}
+    errors = ((str(first(mapping(item).get("resourceId"))), mapping(mapping(item).get("error"))) for item in failed)
+    return {id for id, error in errors if "NotFound" in str(first(error.get("code")))}
 
 
 def read(case: Known, aws: Aws) -> Endpoint | Vpc | None:

@@ -105,6 +105,15 @@ def deleted(request: Any, unsuccessful: Any = "") -> dict[str, Any]:
     return incidents.deletion(request, unsuccessful)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    ["x", {"item": "x"}, {"item": {"resourceId": ["vpce-1"], "error": "x"}}, {"items": [{"resourceId": {"a": 1}}]}],
+)
+def test_oddly_written_failures_keep_nothing_from_being_looked_at(odd: Any) -> None:
+    event = Event.parse(deleted({"content": "vpce-1", "tag": 1}, odd), HERE)
+    assert [arn.name for arn in guardrail.targets(event)] == ["vpce-1"]
+
+
 def failure(id: str, code: str) -> dict[str, Any]:
     return {"resourceId": id, "error": {"code": code, "message": "…"}}
 
