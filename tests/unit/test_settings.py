@@ -44,6 +44,7 @@ def test_only_a_guardrails_own_path_can_break_it() -> None:
     [
         ({"settings": "no"}, r"/holdfast/settings: not JSON"),
         ({"settings": "[]"}, r"/holdfast/settings: not a JSON object"),
+        ({"settings": "[" * 100_000}, r"/holdfast/settings: not JSON"),
         ({"settings": {"mode": "observe"}}, r"/holdfast/settings\.mode: 'observe' is not one of"),
         ({"settings": {"modes": {"x": "on"}}}, r"/holdfast/settings\.modes\.x: "),
         ({"settings/x": "{"}, r"/holdfast/settings/x: not JSON"),
@@ -80,6 +81,11 @@ def test_an_exemption_for_a_principal_covers_nobody_else() -> None:
         assert exemption.covers("arn:aws:s3:::lake", ROLE)
         assert not exemption.covers("arn:aws:s3:::lake", ROLE + "2")
         assert not exemption.covers("arn:aws:s3:::lake", "")
+
+
+def test_brackets_in_a_pattern_mean_themselves() -> None:
+    exemption = shape.parse(Exemption, EXEMPTION | {"resource": "arn:aws:s3:::l[a-z]ke"})
+    assert not exemption.covers("arn:aws:s3:::lake", "")
 
 
 def test_nobody_is_named_by_nothing() -> None:

@@ -76,7 +76,7 @@ class Exemption:
     def covers(self, target: str, actor: str) -> bool:
         """True now, for this target and for this (trusted) actor."""
         return (
-            fnmatchcase(target, self.resource)
+            matches(target, self.resource)
             and (self.principal is None or named(actor, (self.principal,)))
             and time.time() <= self.until
         )
@@ -84,7 +84,12 @@ class Exemption:
 
 def named(actor: str, principals: tuple[str, ...]) -> bool:
     """True if one of the patterns names the actor. Nobody is named by none."""
-    return bool(actor) and any(fnmatchcase(actor, pattern) for pattern in principals)
+    return bool(actor) and any(matches(actor, pattern) for pattern in principals)
+
+
+def matches(text: str, pattern: str) -> bool:
+    """With `*` and `?` as IAM has them; brackets mean themselves."""
+    return fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def choose(guardrail: str, defaults: "Defaults", parameters: Mapping[str, str]) 
 def _object(name: str, text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise shape.Misshapen(f"{PATH}/{name}: not JSON: {error}") from None
     if not isinstance(value, dict):
         raise shape.Misshapen(f"{PATH}/{name}: not a JSON object")
