@@ -188,6 +188,19 @@ def test_a_second_event_joins_the_open_record_and_tells_nothing() -> None:
     assert not still_open()
 
 
+def test_somebody_else_who_breaks_it_while_it_is_mended_is_told_too() -> None:
+    set_flag("bad")
+    inner: list[Result] = []
+
+    def meanwhile(**_: Any) -> None:
+        if not inner:
+            inner.append(handle(event(id="event-2", actor=EMERGENCY), delivery="delivery-2"))
+
+    handle(hook=lambda world: world.aws.session.register("before-call.ssm.PutParameter", meanwhile))
+    assert [message["actor"]["arn"] for message in heard()] == [EMERGENCY, MALLORY]
+    assert not still_open()
+
+
 def test_a_run_that_another_one_overtook_looks_again() -> None:
     set_flag("bad")
     inner: list[Result] = []

@@ -259,12 +259,20 @@ class Visit(Generic[State, Settings]):
             if rest and refused.todo:
                 rest = Violation(violation.what, todo=f"{refused.todo} AWS said: {refused.why}")
             if rest is None or not rest.fix or rest.later or self._audit_reason(rest):
-                return self._mended(record, rest) if mine else Outcome.REMEDIATED
+                return self._mended(record, rest) if mine else self._joined(record)
             violation = rest
             record = replace(record, calls=record.calls + rest.fix)
             if mine:
                 self._keep(record)
         raise StillViolating(f"{self.target}: {violation.what}")
+
+    def _joined(self, record: Record) -> Outcome:
+        """The run that holds the open record tells; but not that somebody else did this too."""
+        holder = self.page.open.actor if self.page.open else None
+        if self.event.is_call and holder and holder.arn != record.actor.arn:
+            done = replace(record, left=shape.plain(self.state), outcome=Outcome.REMEDIATED.value, closed=now())
+            self._tell(done)
+        return Outcome.REMEDIATED
 
     def _keep(self, record: Record) -> None:
         self.page.keep(record, record.lease)
