@@ -87,5 +87,11 @@ def test_a_part_that_lacks_something_is_wrong_not_lacking() -> None:
     assert not isinstance(raised.value, shape.Lacking)
 
 
+def test_what_another_release_stored_is_read_as_far_as_it_is_known() -> None:
+    assert shape.remembered(Outer, {"count": 1, "newer": [1]}) == Outer(1)
+    with pytest.raises(shape.Misshapen, match="is not from 1 to 9"):
+        shape.remembered(Outer, {"count": 0, "newer": [1]})
+
+
 def test_text_is_compact() -> None:
     assert shape.text({"a": Inner("x")}) == '{"a":{"name":"x"}}'

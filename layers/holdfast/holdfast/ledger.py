@@ -300,7 +300,7 @@ def _text(value: Any) -> dict[str, str]:
 
 
 def _parsed(kind: Any, item: Mapping[str, Any], name: str) -> Any:
-    return shape.parse(kind, json.loads(item[name]["S"]), f"ledger.{name}") if name in item else None
+    return shape.remembered(kind, json.loads(item[name]["S"]), f"ledger.{name}") if name in item else None
 
 
 def _is_moved(error: ClientError) -> bool:

@@ -41,6 +41,12 @@ def parse(kind: type[T], value: Any, at: str = "$") -> T:
     return cast(T, _object(kind, value, at) if is_dataclass(kind) else _parse(kind, value, at))
 
 
+def remembered(kind: type[T], value: Any, at: str = "$") -> T:
+    """As `parse`, for what an older or newer release has stored: fields that are not known here are passed over."""
+    known = {field.name for field in fields(cast(Any, kind))}
+    return parse(kind, {name: item for name, item in _expect(dict, value, at).items() if name in known}, at)
+
+
 def _parse(kind: Any, value: Any, at: str) -> Any:
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:

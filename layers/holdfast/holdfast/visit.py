@@ -104,7 +104,9 @@ class Visit(Generic[State, Settings]):
 
     def _case(self) -> Case[State, Settings]:
         stored, kind = self._evidence(), self.guardrail.baseline
-        known = shape.parse(kind, stored.state, "baseline") if kind and stored and stored.state is not None else None
+        known = (
+            shape.remembered(kind, stored.state, "baseline") if kind and stored and stored.state is not None else None
+        )
         waited = now() - self.page.open.opened if self.page.open else 0
         actor = self.event.trusted_actor
         name = self.event.name if actor else ""
@@ -357,7 +359,7 @@ class Visit(Generic[State, Settings]):
         known, kind, state = self.page.baseline, self.guardrail.baseline, self.state
         if kind is None or self.page.lost or not isinstance(state, kind):
             return known
-        if known is None or known.state is None or self.guardrail.safer(state, shape.parse(kind, known.state)):
+        if known is None or known.state is None or self.guardrail.safer(state, shape.remembered(kind, known.state)):
             sure = named(self.case.actor, self.choices.shared.baseline_principals)
             known = self._next_baseline(shape.plain(state), self.case.actor if sure else "")
         return self._followed(known, str(getattr(state, "arn", self.target)), state)
