@@ -17,7 +17,7 @@ from holdfast.ledger import SURVEY, now
 from holdfast.world import World
 
 # A look that keeps failing comes back after this many seconds, not at every tick: Lambda retries it meanwhile.
-PATIENCE = 300
+ASK_AGAIN = 300
 
 
 def tick(world: World, sweep_seconds: int) -> dict[str, int]:
@@ -42,7 +42,7 @@ def look_again(guardrail: str, targets: Mapping[str, int], world: World) -> None
     for call in looks(guardrail, targets, world.bus):
         world.aws.apply(call)
     for target, seen in targets.items():
-        world.ledger.postpone(guardrail, target, seen, now() + PATIENCE)
+        world.ledger.postpone(guardrail, target, seen, now() + ASK_AGAIN)
 
 
 def tell_digest(guardrail: str, world: World) -> None:

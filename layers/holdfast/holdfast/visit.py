@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ROUNDS = 3
-PATIENCE = 3600  # seconds that a fix may be deferred before that is told
+TOLD_AFTER = 3600  # seconds that a fix may be deferred before that is told
 MARGIN = 30  # seconds after a function's time-out when its run is surely over
 
 
@@ -308,7 +308,7 @@ class Visit(Generic[State, Settings]):
     def _defer(self, record: Record, seconds: int, why: str) -> Outcome:
         """Work in hand, for the watch to see to. It is told when it ends, or once if that takes long."""
         waiting = replace(record, reason=why, lease=0)  # nobody's run: whoever looks next takes it over
-        if now() - record.opened > PATIENCE and not record.outcome:
+        if now() - record.opened > TOLD_AFTER and not record.outcome:
             waiting = replace(waiting, outcome=Outcome.DEFERRED.value, closed=now())
             self._tell(waiting)
         self.page.keep(waiting, now() + seconds)
