@@ -24,7 +24,7 @@ lint: dev ## style, also of the template
 	$(RUN) ruff format --check
 
 types: dev ## mypy, strict; every guardrail's module has the same name, so each is checked by itself
-	$(RUN) mypy layers/holdfast/holdfast cli/holdfast_cli tests
+	$(RUN) mypy layers/holdfast cli/holdfast_cli tests
 	for file in functions/*/*.py; do $(RUN) mypy "$$file" || exit 1; done
 
 template: dev ## the template as written, and as CloudFormation will see it
@@ -70,8 +70,9 @@ dev: .venv/.dev set-up
 	UV_PROJECT_ENVIRONMENT=.venv-local-cloud $(UV) sync --quiet --frozen --only-group local-cloud --python "$(PYTHON)"
 	@touch $@
 
-.build/layer: layers/holdfast/Makefile layers/holdfast/requirements.txt $(wildcard layers/holdfast/holdfast/*.py) | .venv/.installed
+.build/layer: $(addprefix layers/holdfast/,Makefile requirements.txt operations.json slim.py) \
+		$(wildcard layers/holdfast/holdfast/*.py) | .venv/.installed
 	@rm -rf $@
-	@$(MAKE) -s -C layers/holdfast build-Engine ARTIFACTS_DIR="$(CURDIR)/$@" PIP="$(abspath $(UV)) pip"
-	@.venv/bin/python -m compileall -q --invalidation-mode unchecked-hash "$@"
+	@$(MAKE) -s -C layers/holdfast build-Engine ARTIFACTS_DIR="$(CURDIR)/$@" PIP="$(abspath $(UV)) pip" \
+		PYTHON="$(CURDIR)/.venv/bin/python"
 	@touch $@

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import boto3
 from botocore.config import Config
-from botocore.loaders import create_loader
+from botocore.loaders import Loader, create_loader
 from holdfast import Aws, Place
 from holdfast.aws import READS
 from holdfast.guardrail import Guardrail
@@ -24,7 +24,9 @@ ME: Final = "123456789012"
 REGION: Final = "eu-west-1"
 HERE = Place(ME, REGION, "aws", f"arn:aws:iam::{ME}:role/holdfast/guardrail")
 MALLORY = f"arn:aws:iam::{ME}:user/mallory"
-LOADER = create_loader()  # service models are read once, not in every test
+# What the layer holds of botocore's service models, so that a call that is not among them fails. Read once.
+LAYER_MODELS = Loader([str(project.ROOT / ".build/layer/python/botocore/data")], include_default_search_paths=False)
+ALL_MODELS = create_loader()
 FAR_FUTURE = 4_000_000_000
 ENGINE_WRITES = {"UpdateItem", "TransactWriteItems", "PutEvents", "Publish"}
 
@@ -143,7 +145,7 @@ class Result:
 def world(guardrail: str, settings: Mapping[str, Any] | None = None, **shared: Any) -> World:
     """The guardrail's world in the account. It enforces, unless `mode` says otherwise."""
     aws = Aws(HERE, Config(retries={"mode": "standard", "max_attempts": 1}))
-    aws.session.register_component("data_loader", LOADER)
+    aws.session.register_component("data_loader", LAYER_MODELS)
     defaults = Defaults({"mode": "enforce"} | shared, settings or {})
     topic = f"arn:aws:sns:{REGION}:{ME}:security"
     return World(guardrail, aws, Ledger(aws, "holdfast"), topic, defaults, Parameters(aws))
@@ -165,6 +167,8 @@ def run(
     `hook` may spoil that world before the event comes.
     """
     here = world(guardrail, settings, **shared)
+    if handler:  # it is no guardrail that is deployed
+        here.aws.session.register_component("data_loader", ALL_MODELS)
     calls: list[str] = []
 
     def note(**happening: Any) -> None:

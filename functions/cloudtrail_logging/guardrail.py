@@ -372,6 +372,7 @@ def inventory(aws: Aws) -> Iterator[Arn]:
 
 handler = Guardrail(
     severity="critical",
+    services=("cloudtrail",),
     covers=(r"arn:{partition}:cloudtrail:[\w-]+:{account}:trail/[\w.-]+",),
     settings=Settings,
     targets=targets,

@@ -181,6 +181,7 @@ def inventory(aws: Aws) -> Iterator[Arn]:
 
 handler = Guardrail(
     severity="critical",
+    services=("kms",),
     covers=(r"arn:{partition}:kms:[\w-]+:{account}:(key|custom-key-store)/[\w-]+",),
     settings=Settings,
     targets=targets,

@@ -185,6 +185,7 @@ def put(name: str, algorithm: str, key: str, bucket_key: bool, blocked: tuple[st
 
 handler = Guardrail(
     severity="high",
+    services=("s3",),
     covers=(r"arn:{partition}:s3:::[\w.-]+", r"arn:{partition}:s3express:{region}:{account}:bucket/[\w.-]+"),
     settings=Settings,
     targets=targets,

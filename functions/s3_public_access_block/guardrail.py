@@ -121,6 +121,7 @@ def inventory(aws: Aws) -> Iterator[Arn]:
 
 handler = Guardrail(
     severity="critical",
+    services=("s3",),
     covers=(r"arn:{partition}:s3:::[\w.-]+", r"arn:{partition}:s3::{account}:account"),
     settings=Settings,
     targets=targets,

@@ -304,6 +304,7 @@ def protected(bucket: Bucket, case: Known) -> Iterator[Request]:
 
 handler = Guardrail(
     severity="critical",
+    services=("s3",),
     covers=(r"arn:{partition}:s3:::[\w.-]+",),
     settings=Settings,
     targets=targets,

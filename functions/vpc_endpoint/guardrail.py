@@ -532,6 +532,7 @@ def related(touched: Arn, aws: Aws) -> list[Arn]:
 
 handler: Guardrail[Endpoint | Vpc, Settings] = Guardrail(
     severity="high",
+    services=("ec2",),
     covers=(r"arn:{partition}:ec2:{region}:{account}:(vpc-endpoint|vpc)/[\w-]+",),
     settings=Settings,
     targets=targets,

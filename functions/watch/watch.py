@@ -7,12 +7,11 @@ bus, where the guardrails' own rules pick them up. It decides nothing and touche
 import os
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from holdfast import telemetry
 from holdfast.digest import digest
-from holdfast.guardrail import looks, sweep
+from holdfast.guardrail import looks, sweep, wired
 from holdfast.ledger import SURVEY, now
 from holdfast.world import World
 
@@ -61,14 +60,9 @@ def sweep_if_due(world: World, seconds: int) -> int:
     return 1
 
 
-@cache
-def _wired(function_arn: str) -> World:
-    return World.of(function_arn, os.environ)
-
-
 def handler(raw: Mapping[str, Any], context: Any) -> dict[str, int]:
     """Lambda's entry; the event says nothing that matters."""
-    done = tick(_wired(context.invoked_function_arn), int(os.environ["HOLDFAST_SWEEP_HOURS"]) * 3600)
+    done = tick(wired(), int(os.environ["HOLDFAST_SWEEP_HOURS"]) * 3600)
     telemetry.logger.info("tick", extra=done)
     for name, number in done.items():
         telemetry.count(name, number)

@@ -8,6 +8,7 @@ import boto3
 import pytest
 from holdfast import telemetry
 from holdfast.event import BadEvent
+from holdfast.guardrail import wired
 from holdfast_cli import project
 from support import ME, REGION, account, call, heard, items, make_bucket
 
@@ -18,7 +19,6 @@ GUARDRAIL = "s3-public-access-block"
 class Context:
     """As much of Lambda's context as is used."""
 
-    invoked_function_arn: str
     aws_request_id: str = "request-1"
 
     def get_remaining_time_in_millis(self) -> int:
@@ -29,6 +29,9 @@ class Context:
 def _function(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     environment = {
         "POWERTOOLS_SERVICE_NAME": GUARDRAIL,
+        "AWS_REGION": REGION,
+        "HOLDFAST_ACCOUNT": ME,
+        "HOLDFAST_PARTITION": "aws",
         "HOLDFAST_TABLE": "holdfast",
         "HOLDFAST_TOPIC": f"arn:aws:sns:{REGION}:{ME}:security",
         "HOLDFAST_SHARED": '{"mode": "enforce", "break_glass_arns": [""]}',
@@ -37,20 +40,17 @@ def _function(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    wired.cache_clear()
     telemetry.metrics.clear_metrics()  # what other tests in this process counted
     with account():
         yield
-
-
-def context(name: str) -> Context:
-    return Context(f"arn:aws:lambda:{REGION}:{ME}:function:{name}")
 
 
 def test_an_event_comes_in_and_its_outcome_goes_out(capsys: pytest.CaptureFixture[str]) -> None:
     make_bucket()
     boto3.client("s3").delete_public_access_block(Bucket="lake")
     event = call("s3", "DeleteBucketPublicAccessBlock", {"bucketName": "lake"})
-    assert project.load(GUARDRAIL).handler(event, context("one")) == {"arn:aws:s3:::lake": "remediated"}
+    assert project.load(GUARDRAIL).handler(event, Context()) == {"arn:aws:s3:::lake": "remediated"}
     assert [message["outcome"] for message in heard()] == ["remediated"]
     metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     assert [(found["Event"], found["Remediated"]) for found in metrics] == [([1.0], [1.0])]
@@ -58,10 +58,10 @@ def test_an_event_comes_in_and_its_outcome_goes_out(capsys: pytest.CaptureFixtur
 
 def test_what_can_not_be_understood_is_raised_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BadEvent):
-        project.load(GUARDRAIL).handler({"detail": {}}, context("two"))
+        project.load(GUARDRAIL).handler({"detail": {}}, Context())
     assert '"Event"' in capsys.readouterr().out
 
 
 def test_a_tick_of_the_watch_asks_for_the_sweep() -> None:
-    assert project.watch().handler({}, context("watch")) == {"looks": 0, "digests": 0, "sweeps": 1}
+    assert project.watch().handler({}, Context()) == {"looks": 0, "digests": 0, "sweeps": 1}
     assert [(item["guardrail"], item["target"]) for item in items()] == [("watch", "#sweep")]

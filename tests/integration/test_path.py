@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 import time_machine
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.exceptions import ClientError, EndpointConnectionError
 from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Guardrail, NoSettings, Violation
 from holdfast.guardrail import NotOurs
@@ -78,6 +78,7 @@ def targets(event: Event) -> list[Arn]:
 
 TOY: Guardrail[Flag, NoSettings] = Guardrail(
     severity="high",
+    services=("ssm",),
     covers=(r"arn:{partition}:ssm:{region}:{account}:parameter/\w+",),
     settings=NoSettings,
     targets=targets,
@@ -265,15 +266,16 @@ def test_stale_settings_are_used_and_said_to_be_stale(caplog: pytest.LogCaptureF
     set_flag("bad")
 
     def fail_later(world: World) -> None:
-        parameters = world.parameters
-        parameters.read()
-        read = parameters._provider
-        read.get_multiple = broken  # type: ignore[method-assign]
+        world.parameters.read()
+        world.aws.client("ssm").meta.events.register("before-call", down)
+        clock.shift(61)
 
-    def broken(*_: Any, **__: Any) -> Any:
-        raise GetParameterError("down")
+    def down(model: Any, **_: Any) -> None:
+        if model.name == "GetParametersByPath":
+            raise EndpointConnectionError(endpoint_url="ssm")
 
-    assert handle(hook=fail_later).outcome == "remediated"
+    with time_machine.travel(datetime.now(UTC), tick=False) as clock:
+        assert handle(hook=fail_later).outcome == "remediated"
     assert "settings are stale" in caplog.messages
 
 

@@ -12,7 +12,7 @@ from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 from holdfast import ApiCall, shape
 from holdfast_cli import template
-from support import INCIDENTS, LOADER, Incident, account, look, records
+from support import ALL_MODELS, INCIDENTS, Incident, account, look, records
 
 for module in pkgutil.iter_modules(incidents.__path__, "incidents."):
     importlib.import_module(module.name)
@@ -50,7 +50,7 @@ def operation(call: ApiCall) -> str:
 
 
 def model(call: ApiCall) -> ServiceModel:
-    return ServiceModel(LOADER.load_service_model(call.service, "service-2"), call.service)
+    return ServiceModel(ALL_MODELS.load_service_model(call.service, "service-2"), call.service)
 
 
 def faults(call: ApiCall) -> str:

@@ -240,6 +240,7 @@ def evaluate(flag: Flag, case: Case[Flag, NoSettings]) -> Violation | None:
 
 TOY: Guardrail[Flag, NoSettings] = Guardrail(
     severity="low",
+    services=("ssm",),
     covers=(r"arn:{partition}:ssm:{region}:{account}:parameter/\w+",),
     settings=NoSettings,
     targets=lambda event: [event.arn("ssm", f"parameter/{event.text('name')}")],

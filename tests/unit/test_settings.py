@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import time_machine
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+from botocore.exceptions import EndpointConnectionError
 from holdfast import Misshapen, shape
 from holdfast.settings import Choices, Defaults, Exemption, Parameters, choose, named
 from support import ME
@@ -117,7 +117,7 @@ class Store:
 
     def paginate(self, **_: Any) -> list[dict[str, Any]]:
         if self.answer is None:
-            raise RuntimeError("down")
+            raise EndpointConnectionError(endpoint_url="down")
         return [{"Parameters": [{"Name": f"/holdfast/{n}", "Value": v} for n, v in self.answer.items()]}]
 
 
@@ -132,11 +132,11 @@ def test_a_copy_is_good_for_a_minute_then_read_again_and_kept_while_it_cannot_be
         assert parameters.read() == ({"settings": '{"mode": "off"}'}, "")
         store.answer = None
         clock.shift(61)
-        assert parameters.read() == ({"settings": '{"mode": "off"}'}, "down")
+        assert parameters.read() == ({"settings": '{"mode": "off"}'}, 'Could not connect to the endpoint URL: "down"')
 
 
 def test_without_a_copy_an_unreadable_store_is_an_error_not_an_empty_one() -> None:
     store = Store()
     store.answer = None
-    with pytest.raises(GetParameterError, match="down"):
+    with pytest.raises(EndpointConnectionError, match="down"):
         Parameters(store).read()  # type: ignore[arg-type]

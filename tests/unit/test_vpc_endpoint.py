@@ -18,7 +18,7 @@ from holdfast.shape import parse
 from holdfast_cli import project
 from incidents import vpc_endpoint as incidents
 from moto.ec2.models import ec2_backends
-from support import HERE, LOADER, MALLORY, ME, REGION, account, call, heard, look, records, run, still_open, sweep
+from support import ALL_MODELS, HERE, MALLORY, ME, REGION, account, call, heard, look, records, run, still_open, sweep
 
 ID = "vpc-endpoint"
 guardrail = project.load(ID)
@@ -281,7 +281,7 @@ def fixes() -> Iterator[ApiCall]:
 @pytest.mark.parametrize("fix", [pytest.param(fix, id=f"{n}-{fix.operation}") for n, fix in enumerate(fixes())])
 def test_every_call_is_one_that_ec2_knows(fix: ApiCall) -> None:
     session = botocore.session.get_session()
-    session.register_component("data_loader", LOADER)
+    session.register_component("data_loader", ALL_MODELS)
     operation = session.get_service_model(fix.service).operation_model(guardrail.camel(fix.operation))
     assert operation.input_shape
     validate_parameters(fix.parameters, operation.input_shape)

@@ -1,8 +1,10 @@
 """The one door to AWS. It opens inward only, unless the engine itself makes a planned call."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import botocore.session
@@ -17,6 +19,7 @@ if TYPE_CHECKING:  # boto3's stubs type every client; at run time botocore alone
 else:
     TypedClients = object
 
+AMAZON_ROOTS = Path(__file__).with_name("amazon.pem")  # put there when the layer is built
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -40,6 +43,8 @@ class Aws(TypedClients):
     """
 
     def __init__(self, here: Place, config: Config | None = None) -> None:
+        # One host for all buckets is one connection; a host for each would be a TLS handshake for each.
+        addressing: Any = {"addressing_style": os.environ.get("HOLDFAST_S3_ADDRESSING") or "path"}
         self.here = here
         self.session = botocore.session.get_session()
         self.session.register("before-call", self._inward_only)
@@ -49,12 +54,14 @@ class Aws(TypedClients):
             connect_timeout=2,
             read_timeout=10,
             user_agent_extra="holdfast",
+            s3=addressing,
         )
         self._config = defaults.merge(config) if config else defaults
-        # The ledger is not a lock on safety: when DynamoDB hangs, there must be time left for the fix.
+        # When the ledger hangs, or the settings of which there is a copy, there must be time left for the fix.
         brief = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
         self._brief = self._config.merge(brief)
         self._clients: dict[tuple[str, str], Any] = {}
+        self._roots = roots(here.partition)
         if not TYPE_CHECKING:
             self.client = self._client
 
@@ -66,11 +73,15 @@ class Aws(TypedClients):
             raise Rejected(f"{call.operation}: {answer['Entries']}")
         return answer
 
+    def make_ready(self, services: Iterable[str]) -> None:
+        for service in services:
+            self._client(service)
+
     def _client(self, service: str, region: str = "") -> Any:
         key = (service, region or self.here.region)
         if key not in self._clients:
-            config = self._brief if service == "dynamodb" else self._config
-            self._clients[key] = self.session.create_client(*key, config=config)
+            config = self._brief if service in ("dynamodb", "ssm") else self._config
+            self._clients[key] = self.session.create_client(*key, config=config, verify=self._roots)
         return self._clients[key]
 
     def _inward_only(self, **happening: Any) -> None:
@@ -85,6 +96,15 @@ class Aws(TypedClients):
         if not takes_owner or str(params.get("Bucket", "")).endswith("--x-s3"):
             return params
         return {"ExpectedBucketOwner": self.here.account, **params}
+
+
+def roots(partition: str) -> str | None:
+    """The certificates that AWS's endpoints go back to, where they do; None leaves the choice to botocore.
+
+    These five (https://www.amazontrust.com/repository/) load much faster than all 140. AWS_CA_BUNDLE goes first.
+    """
+    ours = partition in ("aws", "aws-us-gov") and not os.environ.get("AWS_CA_BUNDLE") and AMAZON_ROOTS.exists()
+    return str(AMAZON_ROOTS) if ours else None
 
 
 @contextmanager

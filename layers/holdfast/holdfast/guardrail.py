@@ -36,6 +36,7 @@ class NoSettings:
 class Guardrail(Generic[State, Settings]):
     """What a guardrail is made of; an instance is its Lambda handler.
 
+    services   those that it calls at every event: in Lambda their clients are there before the first one
     covers     patterns of the ARNs that a target may have, with {partition}, {region} and {account} for ours
     targets    what a call touched: where to look, never what to believe
     related    what to look at in the place of something touched, where that alone says nothing
@@ -54,6 +55,7 @@ class Guardrail(Generic[State, Settings]):
     """
 
     severity: Severity
+    services: tuple[str, ...]
     covers: tuple[str, ...]
     targets: Callable[[Event], Iterable[Arn]]
     read: Callable[[Case[State, Settings], Aws], State | None]
@@ -69,19 +71,23 @@ class Guardrail(Generic[State, Settings]):
     defensive: frozenset[str] = frozenset()
     safer: Callable[[State, State], bool] = lambda found, baseline: False
 
+    def __post_init__(self) -> None:
+        if is_lambda():
+            wired().make_ready(self.services)
+
     def __call__(self, raw: dict[str, Any], context: Any) -> dict[str, str]:
         """Lambda's entry. Returns the outcome by target."""
         telemetry.count("event")
         try:
-            return self.handle(raw, _wired(context.invoked_function_arn), Delivery.of(context))
+            return self.handle(raw, wired(), Delivery.of(context))
         finally:
             telemetry.flush()
 
     def handle(self, raw: Mapping[str, Any], world: World, delivery: Delivery) -> dict[str, str]:
         """Guards every target of an event. One bad target doesn't keep the others from being guarded.
 
-        Raises NotOurs, BadEvent, Misshapen and GetParameterError before anything is looked at; then, together in an
-        ExceptionGroup, whatever went wrong with single targets.
+        Raises NotOurs, BadEvent, Misshapen and (settings can't be read) ClientError or BotoCoreError before anything is
+        looked at; then, together in an ExceptionGroup, whatever went wrong with single targets.
         """
         _must_be_ours(raw, world.here)
         event = Event.parse(raw, world.here)
@@ -201,6 +207,10 @@ def _is_failed(raw: Mapping[str, Any]) -> bool:
 
 
 @cache
-def _wired(function_arn: str) -> World:
-    """At the first event, and kept: clients and settings outlive an invocation."""
-    return World.of(function_arn, os.environ)
+def wired() -> World:
+    """Made once and kept: clients and settings outlive an invocation."""
+    return World.of(os.environ)
+
+
+def is_lambda() -> bool:
+    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
-from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from holdfast import shape
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.parameters import SSMProvider
-
     from holdfast.aws import Aws
 
 PATH = "/holdfast"
@@ -105,7 +104,7 @@ class Choices:
 
 
 def choose(guardrail: str, defaults: "Defaults", parameters: Mapping[str, str]) -> Choices:
-    """`parameters` as `get_multiple` gives them: names without the leading path. Raises Misshapen with the name.
+    """`parameters` by their names without the leading path. Raises Misshapen with the name.
 
     Only what lies in this guardrail's own path is looked at, so that another's bad parameter doesn't stop it.
     """
@@ -151,28 +150,32 @@ def _without_blanks(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Parameters:
-    """The tree under `/holdfast/`, read by Powertools and kept for a minute; longer while it can't be read."""
+    """The tree under `/holdfast/`, kept for a minute; longer while it can't be read."""
 
     def __init__(self, aws: "Aws") -> None:
         self._aws = aws
         self._last: Mapping[str, str] | None = None
+        self._read_at = 0.0
 
     def read(self) -> tuple[Mapping[str, str], str]:
-        """The parameters, and why they are stale (empty when they are not). Raises GetParameterError without a copy."""
-        from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+        """The parameters by name, and why they are stale (empty when they are not).
 
+        Raises ClientError and BotoCoreError as botocore does when there is no copy yet.
+        """
+        if self._last is not None and time.time() - self._read_at < MAX_AGE:
+            return self._last, ""
         try:
-            read = self._provider.get_multiple(PATH, recursive=True, max_age=MAX_AGE)
-        except GetParameterError as error:
+            self._last, self._read_at = self._tree(), time.time()
+        except (ClientError, BotoCoreError) as error:
             if self._last is None:
                 raise
             return self._last, str(error)
-        self._last = {name: str(value) for name, value in read.items()}
         return self._last, ""
 
-    @cached_property
-    def _provider(self) -> "SSMProvider":
-        # Imported when it is needed: it costs start-up, and the watch reads no settings.
-        from aws_lambda_powertools.utilities.parameters import SSMProvider
-
-        return SSMProvider(boto3_client=self._aws.client("ssm"))
+    def _tree(self) -> dict[str, str]:
+        pages = self._aws.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=PATH, Recursive=True)
+        return {
+            parameter["Name"].removeprefix(f"{PATH}/"): parameter["Value"]
+            for page in pages
+            for parameter in page["Parameters"]
+        }

@@ -1,7 +1,11 @@
 """Wired once, at the edge: the door to AWS, the ledger, the settings, the ways out."""
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from holdfast.aws import Aws
 from holdfast.event import Place
@@ -9,6 +13,7 @@ from holdfast.ledger import Ledger
 from holdfast.settings import Defaults, Parameters
 
 BUS = "default"
+ENGINE = ("dynamodb", "events", "sns", "ssm")  # the services that the path itself calls
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,9 @@ class World:
         return self.aws.here
 
     @classmethod
-    def of(cls, function_arn: str, environment: Mapping[str, str]) -> "World":
-        """From the environment that the template gives a function; its ARN says where we run."""
-        aws = Aws(place(function_arn, environment))
+    def of(cls, environment: Mapping[str, str]) -> "World":
+        """From the environment that Lambda and the template give a function."""
+        aws = Aws(place(environment))
         days = int(environment.get("HOLDFAST_RECORD_DAYS", "400"))
         return cls(
             guardrail=environment["POWERTOOLS_SERVICE_NAME"],
@@ -41,7 +46,23 @@ class World:
             parameters=Parameters(aws),
         )
 
+    def make_ready(self, services: Iterable[str]) -> None:
+        """What the first event would have to wait for: Lambda's INIT has a whole processor, a small function has not.
 
-def place(function_arn: str, environment: Mapping[str, str]) -> Place:
-    _, partition, _, region, account, *_ = function_arn.split(":")
-    return Place(account, region, partition, environment.get("HOLDFAST_ROLE", ""))
+        Settings that can't be read yet are asked for again at the event.
+        """
+        gc.disable()
+        self.aws.make_ready((*ENGINE, *services))
+        with suppress(ClientError, BotoCoreError):
+            self.parameters.read()
+        gc.freeze()  # what was made by now stays: the collector need not go through it at every event
+        gc.enable()
+
+
+def place(environment: Mapping[str, str]) -> Place:
+    return Place(
+        environment["HOLDFAST_ACCOUNT"],
+        environment["AWS_REGION"],
+        environment["HOLDFAST_PARTITION"],
+        environment.get("HOLDFAST_ROLE", ""),
+    )
