@@ -41,15 +41,24 @@ class Call:
 
 def needs(call: Call) -> Iterator[Need]:
     """All that IAM is asked about."""
-    yield from OWN.get(call.service, _plain)(call)
+    match call.service:
+        case "cloudtrail":
+            yield from _cloudtrail(call)
+        case "dynamodb":
+            yield from _dynamodb(call)
+        case "ec2":
+            yield from _ec2(call)
+        case "events":
+            yield from _events(call)
+        case "s3":
+            yield from _s3(call)
+        case _:
+            found = RESOURCES.get(call.service)
+            yield Need(action(call), found(call) if found else "*")
 
 
 def action(call: Call) -> str:
     return ACTIONS.get((call.service, call.operation), f"{call.service}:{call.operation}")
-
-
-def _plain(call: Call) -> Iterator[Need]:
-    yield Need(action(call), RESOURCES.get(call.service, lambda call: "*")(call))
 
 
 def _key(call: Call) -> str:
@@ -120,12 +129,3 @@ def _cloudtrail(call: Call) -> Iterator[Need]:
         yield Need("cloudtrail:AddTags", trail)
     if role := given.get("CloudWatchLogsRoleArn"):
         yield Need("iam:PassRole", role, {"iam:PassedToService": "cloudtrail.amazonaws.com"})
-
-
-OWN: dict[str, Callable[[Call], Iterator[Need]]] = {
-    "cloudtrail": _cloudtrail,
-    "dynamodb": _dynamodb,
-    "ec2": _ec2,
-    "events": _events,
-    "s3": _s3,
-}

@@ -1,0 +1,417 @@
+"""Roles, both ways, on a cloud that enforces them: a function does its job, and nothing else, and needs all it has.
+
+The whole job is done by the deployed functions as themselves. Then, for every right of every role, the same code does
+the same job as a role that lacks this one right, and it must be that right's call which is denied. What the local
+cloud doesn't have or doesn't judge stands in `NOT_HERE`, each with its reason; `integration/test_roles` holds for it.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from itertools import count
+from typing import Any
+
+import pytest
+import roles
+import support
+from holdfast.event import Place
+from holdfast.ledger import now
+from holdfast.visit import Delivery
+from holdfast.world import World
+from holdfast_cli import project, rehearsal
+from holdfast_cli.local_cloud.cloud import LocalCloud
+from holdfast_cli.local_cloud.identity import Identity
+from holdfast_cli.local_cloud.server import ACCOUNT
+from iam_needs import Call, needs
+from roles import Statement
+from support import FAR_FUTURE, LOADER, ME, REGION
+
+STACK, HERE, WATCH = "holdfast", Place(ACCOUNT, "us-east-1"), "Watch"
+DEPLOYER = f"arn:aws:iam::{ACCOUNT}:role/deploy"
+DENIALS = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
+Event = dict[str, Any]
+Run = Callable[[Event], str]
+Job = Callable[["Stage", Run], list[str]]
+
+
+def ours(event: Event) -> Event:
+    """An event as `support` makes it, in this account."""
+    text = json.dumps(event).replace(ME, ACCOUNT).replace(REGION, HERE.region)
+    made: Event = json.loads(text)
+    made["detail"].setdefault("eventTime", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    return made
+
+
+def call(service: str, name: str, request: Any, **more: Any) -> Event:
+    return ours(support.call(service, name, request, **more))
+
+
+def look(guardrail: str, target: str) -> Event:
+    return ours(support.look(guardrail, target))
+
+
+def sweep() -> Event:
+    return ours(support.sweep())
+
+
+@dataclass
+class Stage:
+    """The account with the deployed stack, in which only what a test starts runs."""
+
+    cloud: LocalCloud
+    vpc: str
+    key: str
+    ids: Mapping[str, str]
+    done: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+    copies: Iterator[int] = field(default_factory=count)
+
+    def root(self, service: str) -> Any:
+        return self.cloud.client(service)
+
+    def function(self, function: str) -> Any:
+        return self.root("lambda").get_function_configuration(FunctionName=self.ids[function])
+
+    def values(self) -> dict[str, str]:
+        """What CloudFormation has filled into the roles."""
+        return {
+            "AWS::Partition": "aws",
+            "AWS::Region": HERE.region,
+            "AWS::AccountId": ACCOUNT,
+            "Ledger.Arn": HERE.arn("dynamodb", f"table/{self.ids['Ledger']}"),
+            "FailedQueue.Arn": HERE.arn("sqs", self.ids["FailedQueue"].rpartition("/")[2]),
+            "Topic": self.ids["Topic"],
+        }
+
+    def rights(self, function: str) -> list[Statement]:
+        found = roles.statements(f"{function}Role", options=())
+        return [roles.filled(statement, self.values()) for statement in found]
+
+    def role(self, policy: list[dict[str, Any]]) -> Identity:
+        """A role beside the functions' own."""
+        document = {"Version": "2012-10-17", "Statement": policy}
+        return self.cloud.role(f"copy-{next(self.copies)}", document, path="/holdfast/")
+
+    def heard(self) -> list[str]:
+        """What security was told since the last time, without the names that are new in every account."""
+        sqs = self.root("sqs")
+        url, found = sqs.get_queue_url(QueueName="heard")["QueueUrl"], []
+        while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in batch:
+                found.append(json.loads(json.loads(message["Body"])["Message"]))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        said = (f"{told.get('outcome')}: {told['what']} {told.get('todo', '')}" for told in found)
+        return [re.sub(r"[0-9a-f]{8}[0-9a-f-]{5,}|\d{4}-\d\d-\d\dT[\d:.]+Z", "…", text) for text in said]
+
+    def clear(self) -> None:
+        """Nothing of a job remains for the next."""
+        self.heard()
+        table, dynamodb, s3 = self.ids["Ledger"], self.root("dynamodb"), self.root("s3")
+        for item in dynamodb.scan(TableName=table)["Items"]:
+            dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ("guardrail", "target")})
+        for bucket in s3.list_buckets()["Buckets"]:
+            s3.delete_bucket(Bucket=bucket["Name"])
+        for trail in self.root("cloudtrail").list_trails()["Trails"]:
+            self.root("cloudtrail").delete_trail(Name=trail["TrailARN"])
+        for key in self.root("kms").list_keys()["Keys"]:
+            self.root("kms").cancel_key_deletion(KeyId=key["KeyId"])
+            self.root("kms").enable_key(KeyId=key["KeyId"])
+        ec2 = self.root("ec2")
+        if ids := [found["VpcEndpointId"] for found in ec2.describe_vpc_endpoints()["VpcEndpoints"]]:
+            ec2.delete_vpc_endpoints(VpcEndpointIds=ids)
+
+
+def guard_encryption(stage: Stage, run: Run) -> list[str]:
+    stage.root("s3").create_bucket(Bucket="lake")
+    return [run(call("s3", "CreateBucket", {"bucketName": "lake"})), run(sweep())]
+
+
+def guard_public_access_block(stage: Stage, run: Run) -> list[str]:
+    s3 = stage.root("s3")
+    s3.create_bucket(Bucket="lake")
+    s3.delete_public_access_block(Bucket="lake")
+    return [run(call("s3", "DeleteBucketPublicAccessBlock", {"bucketName": "lake"}))]
+
+
+def guard_perimeter(stage: Stage, run: Run) -> list[str]:
+    """A new bucket; a website, which has no TLS; a public one, which S3 would refuse."""
+    s3, public = stage.root("s3"), {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject"}
+    for name in ("data-new", "data-website", "data-public"):
+        s3.create_bucket(Bucket=name)
+    s3.put_bucket_website(Bucket="data-website", WebsiteConfiguration={"IndexDocument": {"Suffix": "index.html"}})
+    s3.delete_public_access_block(Bucket="data-public")
+    policy = {"Version": "2012-10-17", "Statement": [public | {"Resource": "arn:aws:s3:::data-public/*"}]}
+    s3.put_bucket_policy(Bucket="data-public", Policy=json.dumps(policy))
+    s3.put_public_access_block(
+        Bucket="data-public", PublicAccessBlockConfiguration={"BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+    )
+    names = ("data-new", "data-website", "data-public")
+    return [*(run(call("s3", "PutBucketPolicy", {"bucketName": name})) for name in names), run(sweep())]
+
+
+def guard_key(stage: Stage, run: Run) -> list[str]:
+    kms, guardrail = stage.root("kms"), "kms-key-deletion"
+    key = kms.create_key()["KeyMetadata"]
+    known = run(look(guardrail, key["Arn"]))
+    kms.schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=7)
+    return [known, run(call("kms", "ScheduleKeyDeletion", {"keyId": key["Arn"]})), run(sweep())]
+
+
+def guard_endpoint(stage: Stage, run: Run) -> list[str]:
+    """One that loses a route table, and then is lost; and one that nobody knew."""
+    ec2, guardrail = stage.root("ec2"), "vpc-endpoint"
+    stage.root("s3").create_bucket(Bucket="names-it")
+    place: Any = {"VpcId": stage.vpc, "ServiceName": "com.amazonaws.us-east-1.s3", "VpcEndpointType": "Gateway"}
+    table = ec2.create_route_table(VpcId=stage.vpc)["RouteTable"]["RouteTableId"]
+    id = ec2.create_vpc_endpoint(**place, RouteTableIds=[table])["VpcEndpoint"]["VpcEndpointId"]
+    policy = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::names-it/*"}
+    policy |= {"Condition": {"StringNotEquals": {"aws:SourceVpce": id}}}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [policy]})
+    stage.root("s3").put_bucket_policy(Bucket="names-it", Policy=document)
+    ended = [run(look(guardrail, HERE.arn("ec2", f"vpc-endpoint/{id}")))]
+    stack = stage.root("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]["StackId"]
+    ec2.create_tags(Resources=[stage.vpc], Tags=[{"Key": "aws:cloudformation:stack-id", "Value": stack}])
+    ec2.modify_vpc_endpoint(VpcEndpointId=id, RemoveRouteTableIds=[table])
+    ended.append(run(call("ec2", "ModifyVpcEndpoint", {"ModifyVpcEndpointRequest": {"VpcEndpointId": id}})))
+    ec2.delete_vpc_endpoints(VpcEndpointIds=[id])
+    for lost in (id, "vpce-0123456789abcdef0"):
+        ended.append(run(call("ec2", "DeleteVpcEndpoints", {"DeleteVpcEndpointsRequest": {"VpcEndpointId": lost}})))
+    return [*ended, run(sweep())]
+
+
+def guard_trail(stage: Stage, run: Run) -> list[str]:
+    """One that is stopped, blinded and narrowed, and then deleted."""
+    cloudtrail, name = stage.root("cloudtrail"), {"name": "audit"}
+    stage.root("s3").create_bucket(Bucket="logs")
+    statement = {"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"}, "Action": "s3:PutObject"}
+    policy = {"Version": "2012-10-17", "Statement": [statement | {"Resource": "arn:aws:s3:::logs/*"}]}
+    stage.root("s3").put_bucket_policy(Bucket="logs", Policy=json.dumps(policy))
+    whole: Any = {"S3BucketName": "logs", "IsMultiRegionTrail": True, "KmsKeyId": stage.key}
+    cloudtrail.create_trail(Name="audit", **whole)
+    cloudtrail.put_event_selectors(TrailName="audit", EventSelectors=[EVERYTHING])
+    cloudtrail.start_logging(Name="audit")
+    ended = [run(look("cloudtrail-logging", HERE.arn("cloudtrail", "trail/audit")))]
+    cloudtrail.stop_logging(Name="audit")
+    ended.append(run(call("cloudtrail", "StopLogging", name)))
+    cloudtrail.put_event_selectors(TrailName="audit", EventSelectors=[{**EVERYTHING, "ReadWriteType": "ReadOnly"}])
+    ended.append(run(call("cloudtrail", "PutEventSelectors", {"trailName": "audit"})))
+    cloudtrail.update_trail(Name="audit", IsMultiRegionTrail=False)
+    ended.append(run(call("cloudtrail", "UpdateTrail", name)))
+    cloudtrail.delete_trail(Name="audit")
+    return [*ended, run(call("cloudtrail", "DeleteTrail", name)), run(sweep())]
+
+
+EVERYTHING: Any = {"ReadWriteType": "All", "IncludeManagementEvents": True, "DataResources": []}
+
+
+def watch(stage: Stage, run: Run) -> list[str]:
+    """A page that is due, and a first sweep that is over."""
+    told = {"S": json.dumps({"outcome": "audited", "what": "it was so before"})}
+    pages: list[Any] = [{"target": {"S": "key"}, "rev": {"N": "1"}, "told": told}, {"target": {"S": "#survey"}}]
+    for page in pages:
+        due = {"guardrail": {"S": "kms-key-deletion"}, "due": {"N": str(now())}, "pending": {"S": "pending"}}
+        stage.root("dynamodb").put_item(TableName=stage.ids["Ledger"], Item=due | page)
+    return [run({})]
+
+
+# The job of every function, and how its visits end.
+JOBS: dict[str, tuple[Job, list[str]]] = {
+    "S3DefaultEncryption": (guard_encryption, ["lake remediated", "lake compliant"]),
+    "S3PublicAccessBlock": (guard_public_access_block, ["lake remediated"]),
+    "S3VpcOnlyPolicy": (
+        guard_perimeter,
+        [
+            "data-new remediated",
+            "data-website escalated",
+            "data-public escalated",
+            "data-new compliant, data-public escalated, data-website escalated",
+        ],
+    ),
+    "KmsKeyDeletion": (guard_key, ["key compliant", "key remediated", "key compliant"]),
+    "VpcEndpoint": (
+        guard_endpoint,
+        [
+            "vpc-endpoint compliant",
+            "vpc-endpoint remediated",
+            "vpc-endpoint remediated",
+            "vpc-endpoint escalated",
+            "vpc compliant, vpc-endpoint compliant",
+        ],
+    ),
+    "CloudtrailLogging": (guard_trail, ["trail compliant", *["trail remediated"] * 4, "trail compliant"]),
+    WATCH: (watch, ["digests 1, looks 1, sweeps 1"]),
+}
+
+# Rights whose loss can't show in the local cloud, by function and action, and why.
+NOT_HERE = {
+    ("*", "sqs:SendMessage"): "Lambda sends to the on-failure queue; the local cloud does so without asking the role",
+    ("S3DefaultEncryption", "s3express:GetEncryptionConfiguration"): "it has no directory buckets",
+    ("S3PublicAccessBlock", "s3:*AccountPublicAccessBlock"): "it has no Block Public Access of accounts",
+    (
+        "S3PublicAccessBlock",
+        "s3:ListAllMyBuckets",
+    ): "a sweep begins with the block of the account",
+    ("S3PublicAccessBlock", "dynamodb:Query"): "the same",
+    ("S3PublicAccessBlock", "organizations:DescribeEffectivePolicy"): "asked only about the account's own block",
+    ("KmsKeyDeletion", "kms:DescribeCustomKeyStores"): "it has no custom key stores",
+    ("VpcEndpoint", "ec2:DescribeSecurityGroups"): "it forgets the security groups of an endpoint",
+    ("VpcEndpoint", "ec2:CreateTags"): "it doesn't judge tags that come with a creation",
+    ("VpcEndpoint", "config:GetResourceConfigHistory"): "its AWS Config records nothing",
+    ("VpcEndpoint", "route53:AssociateVPCWithHostedZone"): "it forgets that an endpoint has private DNS",
+    ("CloudtrailLogging", "cloudtrail:*InsightSelectors"): "it has no Insights",
+    ("CloudtrailLogging", "cloudtrail:AddTags"): "it loses the tags that a trail is created with",
+}
+# A call that AWS judges by several resources is judged there by one: the other statement's resources don't count.
+JUDGED_BY_ANOTHER = {("VpcEndpointRolePolicy1[4]", "ec2:CreateVpcEndpoint"): "only the VPC's statement counts"}
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with LocalCloud() as cloud:
+        vpc = cloud.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+        parameters = {
+            "Mode": "enforce",
+            "Architecture": "x86_64",
+            "EncryptionAlgorithm": "aws:kms",
+            "EncryptionKeyArn": key,
+            "VpcIds": vpc,
+            "DataBuckets": "data-*",
+            "BaselinePrincipals": DEPLOYER,
+        }
+        cloud.deploy(STACK, project.TEMPLATE, parameters, rehearsal.LAYER)
+        silence(cloud)
+        stage = Stage(cloud, vpc, key, cloud.resources(STACK))
+        listen(stage)
+        yield stage
+
+
+def silence(cloud: LocalCloud) -> None:
+    """No rule and no schedule starts a function besides the one under test."""
+    events, scheduler = cloud.client("events"), cloud.client("scheduler")
+    for rule in events.list_rules()["Rules"]:
+        events.disable_rule(Name=rule["Name"])
+    for schedule in scheduler.list_schedules()["Schedules"]:
+        scheduler.delete_schedule(Name=schedule["Name"])
+
+
+def listen(stage: Stage) -> None:
+    sqs, arn = stage.root("sqs"), HERE.arn("sqs", "heard")
+    url = sqs.create_queue(QueueName="heard")["QueueUrl"]
+    sends = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [sends | {"Resource": arn}]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    stage.root("sns").subscribe(TopicArn=stage.ids["Topic"], Protocol="sqs", Endpoint=arn)
+
+
+def deployed(stage: Stage, function: str) -> Run:
+    """The function itself."""
+
+    def run(event: Event) -> str:
+        answer = stage.root("lambda").invoke(FunctionName=stage.ids[function], Payload=json.dumps(event))
+        said = json.loads(answer["Payload"].read())
+        return f"{said['errorType']}: {said['errorMessage']}" if "FunctionError" in answer else in_words(said)
+
+    return run
+
+
+def in_words(answer: Mapping[str, Any]) -> str:
+    """How each kind of target ended, or what the watch did."""
+    return ", ".join(sorted({f"{kind(name)} {end}" for name, end in answer.items()}))
+
+
+def kind(name: str) -> str:
+    """A bucket's name; of other ARNs what they are of."""
+    return name.split(":")[5].partition("/")[0] if name.startswith("arn:") else name
+
+
+class Copy:
+    """The function's code in this process, as another role. `denied` are the calls that IAM did not let it make."""
+
+    def __init__(self, stage: Stage, function: str, identity: Identity) -> None:
+        self.denied: list[Call] = []
+        self._calls: list[Call] = []
+        self._identity = identity
+        deployed = stage.function(function)
+        self._world = World.of(deployed["FunctionArn"], deployed["Environment"]["Variables"])
+        session = self._world.aws.session
+        session.register_component("data_loader", LOADER)
+        session.register("before-parameter-build", self._note)
+        session.register("after-call", self._judge)
+
+    def __call__(self, event: Event) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self._identity.environment().items():
+                patch.setenv(name, value)
+            try:
+                return in_words(self._answer(event))
+            except Exception as error:
+                return f"failed: {type(error).__name__}"
+
+    def _answer(self, event: Event) -> dict[str, Any]:
+        if self._world.guardrail == "watch":
+            return dict(project.watch().tick(self._world, 3600))
+        handler = project.load(self._world.guardrail).handler
+        return dict(handler.handle(event, self._world, Delivery("delivery", FAR_FUTURE)))
+
+    def _note(self, **happening: Any) -> None:
+        model = happening["model"]
+        self._calls.append(Call(model.service_model.service_name, model.name, dict(happening["params"]), HERE))
+
+    def _judge(self, **happening: Any) -> None:
+        if happening["parsed"].get("Error", {}).get("Code") in DENIALS:
+            self.denied.append(self._calls[-1])
+
+
+def rights() -> Iterator[Any]:
+    """Function, statement and action for every right that can be lost here."""
+    for function in roles.functions():
+        for statement in roles.statements(f"{function}Role", options=()):
+            for action in statement.actions:
+                elsewhere = any(fnmatchcase(function, f) and fnmatchcase(action, a) for f, a in NOT_HERE)
+                if not elsewhere and (statement.at, action) not in JUDGED_BY_ANOTHER:
+                    yield pytest.param(function, statement.at, action, id=f"{function}-{statement.at}-{action}")
+
+
+def played(stage: Stage, function: str, run: Run) -> tuple[list[str], list[str]]:
+    """How a job ended, and what security was told."""
+    try:
+        return JOBS[function][0](stage, run), stage.heard()
+    finally:
+        stage.clear()
+
+
+def copied(stage: Stage, function: str, statements: list[dict[str, Any]]) -> Copy:
+    return Copy(stage, function, stage.role([statement for statement in statements if statement["Action"]]))
+
+
+def whole(stage: Stage, function: str) -> tuple[list[str], list[str]]:
+    """The same with all rights, once for all of a function's tests."""
+    if function not in stage.done:
+        copy = copied(stage, function, [statement.document() for statement in stage.rights(function)])
+        stage.done[function] = played(stage, function, copy)
+        assert copy.denied == []
+    return stage.done[function]
+
+
+@pytest.mark.parametrize("function", roles.functions())
+def test_a_function_does_its_whole_job_as_itself(stage: Stage, function: str) -> None:
+    ended, told = played(stage, function, deployed(stage, function))
+    assert (ended, told) == (JOBS[function][1], whole(stage, function)[1])
+    assert told
+
+
+@pytest.mark.parametrize(("function", "at", "action"), rights())
+def test_without_one_of_its_rights_it_does_not(stage: Stage, function: str, at: str, action: str) -> None:
+    statements = [s.document(without=action if s.at == at else "") for s in stage.rights(function)]
+    copy = copied(stage, function, statements)
+    assert played(stage, function, copy) != whole(stage, function)
+    assert action in {need.action for call in copy.denied for need in needs(call)}
+
+
+def test_what_cannot_be_lost_here_is_a_right_of_somebody() -> None:
+    held = {(f, action) for f in roles.functions() for s in roles.statements(f"{f}Role") for action in s.actions}
+    for function, action in NOT_HERE:
+        assert any(fnmatchcase(f, function) and fnmatchcase(a, action) for f, a in held)
