@@ -68,7 +68,7 @@ def _key(call: Call) -> str:
 
 RESOURCES: dict[str, Callable[[Call], str]] = {
     "kms": lambda call: _key(call) or "*",
-    "ssm": lambda call: call.arn("ssm", f"parameter{call.parameters['Path']}"),
+    "ssm": lambda call: call.arn("ssm", f"parameter{call.parameters.get('Path') or call.parameters['Name']}"),
     "sns": lambda call: str(call.parameters["TopicArn"]),
     "cloudformation": lambda call: str(call.parameters["StackName"]),
     # An account's ARN has its organisation's id in it, and the management account's.
@@ -98,7 +98,7 @@ def _dynamodb(call: Call) -> Iterator[Need]:
 
 
 def _events(call: Call) -> Iterator[Need]:
-    for entry in call.parameters["Entries"]:
+    for entry in call.parameters.get("Entries", ()):
         bus = call.arn("events", f"event-bus/{entry.get('EventBusName', 'default')}")
         yield Need(action(call), bus, {"events:source": entry["Source"]})
 

@@ -8,7 +8,7 @@ cloud doesn't have or doesn't judge stands in `NOT_HERE`, each with its reason; 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import count
@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import roles
 import support
+from botocore import xform_name
+from botocore.exceptions import ClientError
 from holdfast.event import Place
 from holdfast.ledger import now
 from holdfast.visit import Delivery
@@ -29,12 +31,14 @@ from iam_needs import Call, needs
 from roles import Statement
 from support import FAR_FUTURE, LOADER, ME, REGION
 
+ADMIN, SOMEBODYS = "admin", "somebodys"
 STACK, HERE, WATCH = "holdfast", Place(ACCOUNT, "us-east-1"), "Watch"
 DEPLOYER = f"arn:aws:iam::{ACCOUNT}:role/deploy"
 DENIALS = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
 Event = dict[str, Any]
 Run = Callable[[Event], str]
 Job = Callable[["Stage", Run], list[str]]
+Row = tuple[str, str, dict[str, Any]]
 
 
 def ours(event: Event) -> Event:
@@ -93,6 +97,18 @@ class Stage:
         """A role beside the functions' own."""
         document = {"Version": "2012-10-17", "Statement": policy}
         return self.cloud.role(f"copy-{next(self.copies)}", document, path="/holdfast/")
+
+    def session(self, function: str) -> Identity:
+        """A session of the function's own role, as its process has one."""
+        arn = self.function(function)["Role"]
+        keys = self.root("sts").assume_role(RoleArn=arn, RoleSessionName="mallory")["Credentials"]
+        return replace(
+            self.cloud.root,
+            arn=arn,
+            access_key=keys["AccessKeyId"],
+            secret_key=keys["SecretAccessKey"],
+            token=keys["SessionToken"],
+        )
 
     def heard(self) -> list[str]:
         """What security was told since the last time, without the names that are new in every account."""
@@ -166,7 +182,7 @@ def guard_endpoint(stage: Stage, run: Run) -> list[str]:
     place: Any = {"VpcId": stage.vpc, "ServiceName": "com.amazonaws.us-east-1.s3", "VpcEndpointType": "Gateway"}
     table = ec2.create_route_table(VpcId=stage.vpc)["RouteTable"]["RouteTableId"]
     id = ec2.create_vpc_endpoint(**place, RouteTableIds=[table])["VpcEndpoint"]["VpcEndpointId"]
-    policy = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::names-it/*"}
+    policy: Any = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::names-it/*"}
     policy |= {"Condition": {"StringNotEquals": {"aws:SourceVpce": id}}}
     document = json.dumps({"Version": "2012-10-17", "Statement": [policy]})
     stage.root("s3").put_bucket_policy(Bucket="names-it", Policy=document)
@@ -285,6 +301,7 @@ def stage() -> Iterator[Stage]:
         silence(cloud)
         stage = Stage(cloud, vpc, key, cloud.resources(STACK))
         listen(stage)
+        cloud.role(ADMIN, EVERYTHING_GOES)
         yield stage
 
 
@@ -415,3 +432,150 @@ def test_what_cannot_be_lost_here_is_a_right_of_somebody() -> None:
     held = {(f, action) for f in roles.functions() for s in roles.statements(f"{f}Role") for action in s.actions}
     for function, action in NOT_HERE:
         assert any(fnmatchcase(f, function) and fnmatchcase(a, action) for f, a in held)
+
+
+EVERYTHING_GOES = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+def forbidden(stage: Stage) -> list[Row]:
+    """What no attacker may do with a function's role: service, operation, parameters."""
+    ids, everything = stage.ids, json.dumps(EVERYTHING_GOES)
+    own = {"RoleName": ids["WatchRole"]}
+    item = {"guardrail": {"S": "x"}, "target": {"S": "y"}}
+    bucket, key, function = {"Bucket": SOMEBODYS}, {"KeyId": stage.key}, {"FunctionName": ids["S3VpcOnlyPolicy"]}
+    ledger, topic = {"TableName": ids["Ledger"]}, {"TopicArn": ids["Topic"]}
+    failed = {"QueueUrl": ids["FailedQueue"]}
+    entry = {"Source": "somebody", "DetailType": "Holdfast Look", "Detail": "{}"}
+    return [
+        ("iam", "PutRolePolicy", own | {"PolicyName": "more", "PolicyDocument": everything}),
+        ("iam", "AttachRolePolicy", own | {"PolicyArn": "arn:aws:iam::aws:policy/AdministratorAccess"}),
+        ("iam", "DetachRolePolicy", own | {"PolicyArn": ids["EngineRights"]}),
+        ("iam", "DeleteRolePolicy", own | {"PolicyName": "WatchRolePolicy0"}),
+        ("iam", "UpdateAssumeRolePolicy", own | {"PolicyDocument": everything}),
+        ("iam", "DeleteRolePermissionsBoundary", own),
+        ("iam", "CreatePolicyVersion", {"PolicyArn": ids["EngineRights"], "PolicyDocument": everything}),
+        ("iam", "CreateRole", {"RoleName": "mine", "AssumeRolePolicyDocument": everything}),
+        ("iam", "DeleteRole", own),
+        ("iam", "CreateUser", {"UserName": "mallory"}),
+        ("iam", "CreateAccessKey", {"UserName": "root-helper"}),
+        ("iam", "ListRoles", {}),
+        ("sts", "AssumeRole", {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{ADMIN}", "RoleSessionName": "mallory"}),
+        ("lambda", "UpdateFunctionConfiguration", function | {"Environment": {"Variables": {}}}),
+        ("lambda", "UpdateFunctionCode", function | {"S3Bucket": "mine", "S3Key": "code.zip"}),
+        ("lambda", "DeleteFunction", function),
+        (
+            "lambda",
+            "AddPermission",
+            function | {"StatementId": "x", "Action": "lambda:InvokeFunction", "Principal": "*"},
+        ),
+        ("lambda", "Invoke", function),
+        ("lambda", "GetFunction", function),
+        ("lambda", "PutFunctionConcurrency", function | {"ReservedConcurrentExecutions": 0}),
+        ("events", "DisableRule", {"Name": ids["S3VpcOnlyPolicyCalls"]}),
+        ("events", "DeleteRule", {"Name": ids["S3VpcOnlyPolicyCalls"]}),
+        ("events", "PutRule", {"Name": "mine", "EventPattern": '{"source": ["aws.s3"]}'}),
+        ("events", "PutEvents", {"Entries": [entry]}),
+        ("scheduler", "DeleteSchedule", {"Name": ids["WatchTick"]}),
+        ("logs", "DeleteLogGroup", {"logGroupName": ids["WatchLog"]}),
+        ("logs", "PutRetentionPolicy", {"logGroupName": ids["WatchLog"], "retentionInDays": 1}),
+        ("logs", "FilterLogEvents", {"logGroupName": ids["WatchLog"]}),
+        ("logs", "DeleteMetricFilter", {"logGroupName": ids["WatchLog"], "filterName": "x"}),
+        ("cloudwatch", "DeleteAlarms", {"AlarmNames": [ids["FailedAlarm"]]}),
+        ("cloudwatch", "DisableAlarmActions", {"AlarmNames": [ids["FailedAlarm"]]}),
+        ("sns", "Subscribe", topic | {"Protocol": "sqs", "Endpoint": HERE.arn("sqs", "mine")}),
+        ("sns", "DeleteTopic", topic),
+        ("sns", "SetTopicAttributes", topic | {"AttributeName": "Policy", "AttributeValue": everything}),
+        ("sns", "Publish", {"TopicArn": HERE.arn("sns", "payments"), "Message": "pay"}),
+        ("sqs", "ReceiveMessage", failed),
+        ("sqs", "PurgeQueue", failed),
+        ("sqs", "DeleteQueue", failed),
+        ("sqs", "SendMessage", {"QueueUrl": ids["UndeliveredQueue"], "MessageBody": "x"}),
+        ("dynamodb", "DeleteTable", ledger),
+        ("dynamodb", "Scan", ledger),
+        ("dynamodb", "DeleteItem", ledger | {"Key": item}),
+        (
+            "dynamodb",
+            "UpdateTimeToLive",
+            ledger | {"TimeToLiveSpecification": {"Enabled": False, "AttributeName": "e"}},
+        ),
+        ("dynamodb", "GetItem", {"TableName": "payments", "Key": item}),
+        ("dynamodb", "PutItem", {"TableName": "payments", "Item": item}),
+        ("ssm", "PutParameter", {"Name": "/holdfast/settings", "Value": '{"mode": "off"}', "Type": "String"}),
+        ("ssm", "DeleteParameter", {"Name": "/holdfast/settings"}),
+        ("ssm", "GetParametersByPath", {"Path": "/payments"}),
+        ("ssm", "GetParameter", {"Name": "/payments/password"}),
+        ("secretsmanager", "GetSecretValue", {"SecretId": "payments"}),
+        ("s3", "GetObject", bucket | {"Key": "data"}),
+        ("s3", "PutObject", bucket | {"Key": "data", "Body": b""}),
+        ("s3", "DeleteObject", bucket | {"Key": "data"}),
+        ("s3", "ListObjectsV2", bucket),
+        ("s3", "DeleteBucket", bucket),
+        ("s3", "DeleteBucketPolicy", bucket),
+        ("s3", "PutBucketPolicy", bucket | {"Policy": everything}),
+        ("s3", "PutBucketVersioning", bucket | {"VersioningConfiguration": {"Status": "Suspended"}}),
+        ("s3", "PutBucketAcl", bucket | {"ACL": "public-read"}),
+        ("kms", "Decrypt", key | {"CiphertextBlob": b"x"}),
+        ("kms", "Encrypt", key | {"Plaintext": b"x"}),
+        ("kms", "ScheduleKeyDeletion", key),
+        ("kms", "DisableKey", key),
+        ("kms", "PutKeyPolicy", key | {"Policy": everything}),
+        ("kms", "CreateGrant", key | {"GranteePrincipal": f"arn:aws:iam::{ACCOUNT}:root", "Operations": ["Decrypt"]}),
+        ("ec2", "RunInstances", {"ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1}),
+        ("ec2", "DeleteVpcEndpoints", {"VpcEndpointIds": ["vpce-0123456789abcdef0"]}),
+        ("ec2", "DeleteVpc", {"VpcId": stage.vpc}),
+        (
+            "ec2",
+            "CreateRoute",
+            {"RouteTableId": "rtb-12345678", "DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1"},
+        ),
+        ("ec2", "AuthorizeSecurityGroupIngress", {"GroupId": "sg-12345678", "CidrIp": "0.0.0.0/0", "IpProtocol": "-1"}),
+        ("cloudtrail", "StopLogging", {"Name": "audit"}),
+        ("cloudtrail", "DeleteTrail", {"Name": "audit"}),
+        ("cloudformation", "DeleteStack", {"StackName": STACK}),
+        ("organizations", "LeaveOrganization", {}),
+    ]
+
+
+def refusal(identity: Identity, service: str, operation: str, parameters: dict[str, Any]) -> str:
+    """The code by which AWS says no, whatever the reason; empty when it says yes."""
+    try:
+        getattr(identity.client(service), xform_name(operation))(**parameters)
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return ""
+
+
+@pytest.mark.parametrize("function", roles.functions())
+def test_a_role_is_good_for_nothing_but_its_job(stage: Stage, function: str) -> None:
+    session, held = stage.session(function), stage.rights(function)
+    others = [row for row in forbidden(stage) if not is_granted(row, held)]
+    assert len(others) >= 50
+    stage.root("s3").create_bucket(Bucket=SOMEBODYS)  # objects are looked for before the caller is judged
+    answers = {
+        f"{service}:{operation}": refusal(session, service, operation, more) for service, operation, more in others
+    }
+    assert {call: answer for call, answer in answers.items() if answer not in DENIALS} == {}
+    stage.clear()
+
+
+def is_granted(row: Row, held: list[Statement]) -> bool:
+    service, operation, parameters = row
+    asked = list(needs(Call(service, operation, parameters, HERE)))
+    return bool(asked) and all(any(map(need.met_by, held)) for need in asked)
+
+
+def test_the_same_calls_fail_for_other_reasons_if_somebody_may_make_them(stage: Stage) -> None:
+    """In an account without the stack: a denial above is IAM's word on the role, not on the call."""
+    with LocalCloud() as empty:
+        empty.role(ADMIN, EVERYTHING_GOES)
+        somebody = empty.user("somebody", EVERYTHING_GOES)
+        assert [row[:2] for row in forbidden(stage) if refusal(somebody, *row) in DENIALS] == []
+
+
+def test_only_holdfasts_own_roles_publish_to_its_topic(stage: Stage) -> None:
+    message = {"TopicArn": stage.ids["Topic"], "Message": "all is well"}
+    mallory = stage.cloud.user("publisher", EVERYTHING_GOES)
+    lookalike = stage.cloud.role("holdfast", EVERYTHING_GOES)
+    ours = stage.role([{"Effect": "Allow", "Action": "*", "Resource": "*"}])
+    answers = [refusal(who, "sns", "Publish", message) in DENIALS for who in (mallory, lookalike, ours)]
+    assert answers == [True, True, False]
