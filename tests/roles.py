@@ -129,6 +129,28 @@ class Need:
         )
 
     def _holds(self, test: str, keys: Mapping[str, Any]) -> bool:
-        if test != "StringEquals":
-            raise NotImplementedError(test)
-        return all(self.context.get(key) in listed(values) for key, values in keys.items())
+        return all(holds(test, self.context.get(key), listed(values)) for key, values in keys.items())
+
+
+def holds(test: str, value: str | None, wanted: list[str]) -> bool:
+    """A condition on one key (IAM user guide, "Condition operators"): a key that isn't there fails all but the nots."""
+    match test:
+        case "StringEquals" | "Bool":
+            return value in wanted
+        case "ArnLike" | "StringLike":
+            return value is not None and any(fnmatchcase(value, pattern) for pattern in wanted)
+        case "ArnNotLike":
+            return not holds("ArnLike", value, wanted)
+    raise NotImplementedError(test)
+
+
+def admits(document: Mapping[str, Any], principal: str, need: Need) -> bool:
+    """Whether a resource's own policy, as CloudFormation will write it, lets a service or an account's people in."""
+    said = [statement for statement in document["Statement"] if _is_about(statement["Principal"], principal)]
+    met = {s["Effect"] for s, read in zip(said, _read("", {"Statement": said}), strict=True) if need.met_by(read)}
+    return met == {"Allow"}
+
+
+def _is_about(principals: Any, principal: str) -> bool:
+    named = principals.values() if isinstance(principals, Mapping) else [principals]
+    return any(one in ("*", principal) for names in named for one in listed(names))
