@@ -1,6 +1,6 @@
 # `make demo` shows the main job, `make test` proves it; both set everything up by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help set-up dev demo test lint types template docs docs-check build layer check clean
+.PHONY: help set-up dev demo test lint types template checkov docs docs-check build layer check clean
 
 # The newest Python that works: a version manager's shim may be on PATH and yet refuse to run.
 PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
@@ -27,10 +27,12 @@ types: dev ## mypy, strict; every guardrail's module has the same name, so each 
 	$(RUN) mypy layers/holdfast cli/holdfast_cli tests
 	for file in functions/*/*.py; do $(RUN) mypy "$$file" || exit 1; done
 
-template: dev ## the template as written, and as CloudFormation will see it
+template: dev .build/template.json ## the template as written, and as CloudFormation will see it
 	.venv/bin/cfn-lint template.yaml
-	$(RUN) holdfast_cli.local_cloud.transform template.yaml > .build/template.json
 	.venv/bin/cfn-lint .build/template.json
+
+checkov: .venv-checkov/.installed .build/template.json ## checkov on the template; .checkov.yaml says what it skips
+	.venv-checkov/bin/checkov --config-file .checkov.yaml --file .build/template.json
 
 docs: dev ## writes the generated pages
 	$(RUN) holdfast_cli.docs
@@ -38,7 +40,7 @@ docs: dev ## writes the generated pages
 docs-check: dev ## fails when a generated page is stale
 	$(RUN) holdfast_cli.docs --check
 
-check: lint types template docs-check test demo ## all that CI does
+check: lint types template checkov docs-check test demo ## all that CI does
 
 build: ## what `sam deploy` sends; needs the AWS SAM CLI and Python 3.13
 	sam build
@@ -46,7 +48,7 @@ build: ## what `sam deploy` sends; needs the AWS SAM CLI and Python 3.13
 layer: .build/layer ## the functions' layer
 
 clean: ## back to a fresh clone
-	rm -rf .venv .venv-local-cloud .uv .build .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-local-cloud .venv-checkov .uv .build .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 set-up: .venv/.installed .venv-local-cloud/.installed .build/layer
 dev: .venv/.dev set-up
@@ -69,6 +71,16 @@ dev: .venv/.dev set-up
 .venv-local-cloud/.installed: uv.lock | $(UV)
 	UV_PROJECT_ENVIRONMENT=.venv-local-cloud $(UV) sync --quiet --frozen --only-group local-cloud --python "$(PYTHON)"
 	@touch $@
+
+# So does checkov, which pins another boto3. `uv pip compile --universal --generate-hashes` makes its requirements.
+.venv-checkov/.installed: requirements-checkov.txt | $(UV)
+	$(UV) venv --quiet --clear --python "$(PYTHON)" .venv-checkov
+	$(UV) pip install --quiet --python .venv-checkov --require-hashes -r requirements-checkov.txt
+	@touch $@
+
+.build/template.json: template.yaml | .venv/.dev .build/layer
+	@$(RUN) holdfast_cli.local_cloud.transform template.yaml > $@.new
+	@mv $@.new $@
 
 .build/layer: $(addprefix layers/holdfast/,Makefile requirements.txt operations.json slim.py) \
 		$(wildcard layers/holdfast/holdfast/*.py) | .venv/.installed
