@@ -260,7 +260,8 @@ JOBS: dict[str, tuple[Job, list[str]]] = {
     WATCH: (watch, ["digests 1, looks 1, sweeps 1"]),
 }
 
-# Rights whose loss can't show in the local cloud, by function and action, and why.
+# Rights whose loss can't show in the local cloud, by function and action, and why. Those that only an option of the
+# stack gives (its own key, a role to pass) aren't in the roles here at all.
 NOT_HERE = {
     ("*", "sqs:SendMessage"): "Lambda sends to the on-failure queue; the local cloud does so without asking the role",
     ("S3DefaultEncryption", "s3express:GetEncryptionConfiguration"): "it has no directory buckets",
@@ -283,26 +284,30 @@ NOT_HERE = {
 JUDGED_BY_ANOTHER = {("VpcEndpointRolePolicy1[4]", "ec2:CreateVpcEndpoint"): "only the VPC's statement counts"}
 
 
+def deploy(cloud: LocalCloud, **options: str) -> Stage:
+    vpc = cloud.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    parameters = {
+        "Mode": "enforce",
+        "Architecture": "x86_64",
+        "EncryptionAlgorithm": "aws:kms",
+        "EncryptionKeyArn": key,
+        "VpcIds": vpc,
+        "DataBuckets": "data-*",
+        "BaselinePrincipals": DEPLOYER,
+    }
+    cloud.deploy(STACK, project.TEMPLATE, parameters | options, rehearsal.LAYER)
+    silence(cloud)
+    stage = Stage(cloud, vpc, key, cloud.resources(STACK))
+    listen(stage)
+    cloud.role(ADMIN, EVERYTHING_GOES)
+    return stage
+
+
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     with LocalCloud() as cloud:
-        vpc = cloud.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-        key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
-        parameters = {
-            "Mode": "enforce",
-            "Architecture": "x86_64",
-            "EncryptionAlgorithm": "aws:kms",
-            "EncryptionKeyArn": key,
-            "VpcIds": vpc,
-            "DataBuckets": "data-*",
-            "BaselinePrincipals": DEPLOYER,
-        }
-        cloud.deploy(STACK, project.TEMPLATE, parameters, rehearsal.LAYER)
-        silence(cloud)
-        stage = Stage(cloud, vpc, key, cloud.resources(STACK))
-        listen(stage)
-        cloud.role(ADMIN, EVERYTHING_GOES)
-        yield stage
+        yield deploy(cloud)
 
 
 def silence(cloud: LocalCloud) -> None:
@@ -579,3 +584,15 @@ def test_only_holdfasts_own_roles_publish_to_its_topic(stage: Stage) -> None:
     ours = stage.role([{"Effect": "Allow", "Action": "*", "Resource": "*"}])
     answers = [refusal(who, "sns", "Publish", message) in DENIALS for who in (mallory, lookalike, ours)]
     assert answers == [True, True, False]
+
+
+def test_the_job_is_done_with_every_option_of_the_stack_too() -> None:
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+    signing = f"arn:aws:lambda:us-east-1:{ACCOUNT}:code-signing-config:csc-0123456789abcdef0"
+    trail_role = f"arn:aws:iam::{ACCOUNT}:role/trail-to-logs"
+    more = {"PermissionsBoundaryArn": boundary, "CodeSigningConfigArn": signing, "TrailCloudWatchRoleArn": trail_role}
+    with LocalCloud() as cloud:
+        policy = cloud.client("iam").create_policy(PolicyName="boundary", PolicyDocument=json.dumps(EVERYTHING_GOES))
+        assert policy["Policy"]["Arn"] == boundary
+        stage = deploy(cloud, CustomerManagedKey="true", **more)
+        assert played(stage, "S3PublicAccessBlock", deployed(stage, "S3PublicAccessBlock"))[0] == ["lake remediated"]
