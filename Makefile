@@ -1,11 +1,14 @@
 # `make demo` shows the main job, `make test` proves it; both set everything up by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help set-up dev demo test lint types template checkov docs docs-check build layer check clean
+.PHONY: help set-up dev demo test e2e lint types template checkov docs docs-check build layer check clean
 
 # The newest Python that works: a version manager's shim may be on PATH and yet refuse to run.
 PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	"$$python" -c 'import ssl, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& "$$python" -c 'import sys; print(sys.executable)' && break; done)
+# The interpreter of Lambda's runtime, wherever a version manager keeps it.
+PYTHON_3_13 := $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13.*/bin/python3.13; do \
+	"$$python" -c 'import ssl, sys; print(sys.executable)' 2>/dev/null && break; done)
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 export UV_PYTHON_DOWNLOADS = never
 RUN = .venv/bin/python -m
@@ -18,6 +21,9 @@ demo: set-up ## incidents played in an AWS account on this machine: no AWS, no D
 
 test: dev ## every test
 	$(RUN) pytest -n auto --cov --cov-report=term $(ARGS)
+
+e2e: dev .venv-sam/.installed .venv-lambda/.installed ## the deployed stack: SAM, and containers where Docker runs or may be installed
+	$(RUN) pytest tests/e2e -m e2e $(ARGS)
 
 lint: dev ## style, also of the template
 	$(RUN) ruff check
@@ -40,7 +46,7 @@ docs: dev ## writes the generated pages
 docs-check: dev ## fails when a generated page is stale
 	$(RUN) holdfast_cli.docs --check
 
-check: lint types template checkov docs-check test demo ## all that CI does
+check: lint types template checkov docs-check test demo e2e ## all that CI does
 
 build: ## what `sam deploy` sends; needs the AWS SAM CLI and Python 3.13
 	sam build
@@ -48,7 +54,8 @@ build: ## what `sam deploy` sends; needs the AWS SAM CLI and Python 3.13
 layer: .build/layer ## the functions' layer
 
 clean: ## back to a fresh clone
-	rm -rf .venv .venv-local-cloud .venv-checkov .uv .build .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-local-cloud .venv-sam .venv-lambda .venv-checkov .uv .build .aws-sam .mypy_cache .pytest_cache \
+		.ruff_cache .hypothesis .coverage
 
 set-up: .venv/.installed .venv-local-cloud/.installed .build/layer
 dev: .venv/.dev set-up
@@ -76,6 +83,17 @@ dev: .venv/.dev set-up
 .venv-checkov/.installed: requirements-checkov.txt | $(UV)
 	$(UV) venv --quiet --clear --python "$(PYTHON)" .venv-checkov
 	$(UV) pip install --quiet --python .venv-checkov --require-hashes -r requirements-checkov.txt
+	@touch $@
+
+# SAM's command line pins its own boto3.
+.venv-sam/.installed: requirements-sam.txt | $(UV)
+	$(UV) venv --quiet --clear --python "$(PYTHON)" .venv-sam
+	$(UV) pip install --quiet --require-hashes --python .venv-sam/bin/python -r $<
+	@touch $@
+
+# What Lambda's own Python runtime has, to run functions under its emulator and to build a stand-in for its image.
+.venv-lambda/.installed: uv.lock | $(UV)
+	UV_PROJECT_ENVIRONMENT=.venv-lambda $(UV) sync --quiet --frozen --only-group lambda-runtime --python "$(or $(PYTHON_3_13),$(PYTHON))"
 	@touch $@
 
 .build/template.json: template.yaml | .venv/.dev .build/layer

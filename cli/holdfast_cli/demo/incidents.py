@@ -11,7 +11,6 @@ from holdfast_cli.demo.stage import STACK, Stage, until
 
 OWNER, ATTACKER = "mallory", "999999999999"
 BLOCK = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-FOREIGN_KEY = f"arn:aws:kms:us-east-1:{ATTACKER}:key/0bad0bad-0bad-0bad-0bad-0bad0bad0bad"
 TRAIL = "company-trail"
 
 
@@ -44,7 +43,9 @@ def document(statements: list[dict[str, Any]]) -> str:
 
 def bucket(stage: Stage, title: str) -> str:
     """A new bucket, once Holdfast has given it what every bucket must have."""
-    stage.root("s3").create_bucket(Bucket=title)
+    region = stage.cloud.region
+    place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    stage.root("s3").create_bucket(Bucket=title, **place)
     arn = f"arn:aws:s3:::{title}"
     until(lambda: encrypted(stage, arn) and "HoldfastTls" in sids(stage, arn), f"{title} to be guarded")
     return arn
@@ -69,7 +70,8 @@ def encrypted(stage: Stage, arn: str) -> bool:
 
 
 def use_foreign_key(stage: Stage, arn: str) -> None:
-    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": FOREIGN_KEY}
+    foreign = f"arn:aws:kms:{stage.cloud.region}:{ATTACKER}:key/0bad0bad-0bad-0bad-0bad-0bad0bad0bad"
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": foreign}
     stage.people["mallory"].client("s3").put_bucket_encryption(
         Bucket=name(arn),
         ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": default}]},
@@ -129,12 +131,12 @@ def usable(stage: Stage, arn: str) -> bool:
 
 
 def endpoint(stage: Stage) -> str:
-    ec2 = stage.root("ec2")
+    ec2, region = stage.root("ec2"), stage.cloud.region
     table = ec2.create_route_table(VpcId=stage.vpc)["RouteTable"]["RouteTableId"]
     made = ec2.create_vpc_endpoint(
-        VpcId=stage.vpc, ServiceName="com.amazonaws.us-east-1.s3", VpcEndpointType="Gateway", RouteTableIds=[table]
+        VpcId=stage.vpc, ServiceName=f"com.amazonaws.{region}.s3", VpcEndpointType="Gateway", RouteTableIds=[table]
     )["VpcEndpoint"]["VpcEndpointId"]
-    arn = f"arn:aws:ec2:us-east-1:{account(stage)}:vpc-endpoint/{made}"
+    arn = f"arn:aws:ec2:{region}:{account(stage)}:vpc-endpoint/{made}"
     until(lambda: "baseline" in page(stage, "vpc-endpoint", arn), "the endpoint's baseline")
     return arn
 
@@ -160,7 +162,7 @@ def delete_endpoint(stage: Stage, arn: str) -> None:
 def trail(stage: Stage) -> str:
     """The company's trail, known to Holdfast by the clock of its guardrail."""
     cloudtrail = stage.root("cloudtrail")
-    arn: str = f"arn:aws:cloudtrail:us-east-1:{account(stage)}:trail/{TRAIL}"
+    arn: str = f"arn:aws:cloudtrail:{stage.cloud.region}:{account(stage)}:trail/{TRAIL}"
     if any(each["TrailARN"] == arn for each in cloudtrail.list_trails()["Trails"]):
         return arn
     bucket(stage, "trail-logs")

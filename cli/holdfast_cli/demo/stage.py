@@ -46,6 +46,18 @@ class Stage:
     heard: list[dict[str, Any]] = field(default_factory=list)
     seen: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """The stack's parameters."""
+        return {
+            "Mode": "enforce",
+            "Architecture": "x86_64",
+            "EncryptionAlgorithm": "aws:kms",
+            "EncryptionKeyArn": self.key,
+            "VpcIds": self.vpc,
+            "DataBuckets": "data-*",
+        }
+
     def root(self, service: str) -> Any:
         return self.cloud.client(service)
 
@@ -99,30 +111,29 @@ def stage(tell: Callable[[str], object]) -> Iterator[Stage]:
     """An account with Holdfast deployed, enforcing. `tell` is given each step of the set-up, for a progress line."""
     tell("starting an AWS account on this machine")
     with LocalCloud() as cloud:
-        vpc = cloud.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-        key = cloud.client("kms").create_key(Description="the lake's key")["KeyMetadata"]["Arn"]
+        bare = build(cloud)
         tell("deploying template.yaml: functions, rules, roles")
-        outputs = cloud.deploy(STACK, project.TEMPLATE, _parameters(vpc, key), LAYER)
-        set_up = Stage(cloud, vpc, key)
-        set_up.rules = {name: id for name, id in cloud.resources(STACK).items() if name.endswith("Calls")}
-        _listen(cloud, outputs["TopicArn"])
-        _exempt_website(cloud)
+        outputs = cloud.deploy(STACK, project.TEMPLATE, bare.parameters, LAYER)
         tell("waking the functions")
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(set_up.wake, project.guardrails()))
-        _people(set_up)
-        yield set_up
+        furnish(bare, outputs["TopicArn"])
+        yield bare
 
 
-def _parameters(vpc: str, key: str) -> Mapping[str, str]:
-    return {
-        "Mode": "enforce",
-        "Architecture": "x86_64",
-        "EncryptionAlgorithm": "aws:kms",
-        "EncryptionKeyArn": key,
-        "VpcIds": vpc,
-        "DataBuckets": "data-*",
-    }
+def build(cloud: LocalCloud) -> Stage:
+    """What the stack's parameters name: a VPC and a key."""
+    vpc = cloud.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    key = cloud.client("kms").create_key(Description="the lake's key")["KeyMetadata"]["Arn"]
+    return Stage(cloud, vpc, key)
+
+
+def furnish(bare: Stage, topic: str) -> None:
+    """What the incidents need once the stack is deployed: ears, an exemption, functions that are awake, people."""
+    bare.rules = {name: id for name, id in bare.cloud.resources(STACK).items() if name.endswith("Calls")}
+    _listen(bare.cloud, topic)
+    _exempt_website(bare.cloud)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(bare.wake, project.guardrails()))
+    _people(bare)
 
 
 def _exempt_website(cloud: LocalCloud) -> None:

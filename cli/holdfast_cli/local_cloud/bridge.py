@@ -21,6 +21,7 @@ from typing import Any
 from hypercorn.asyncio import serve  # type: ignore[import-not-found]
 from hypercorn.config import Config  # type: ignore[import-not-found]
 from ministack import app  # type: ignore[import-not-found]
+from ministack.core import container_reaper  # type: ignore[import-not-found]
 from ministack.core.iam_evaluator import resolve_caller_identity  # type: ignore[import-not-found]
 from ministack.core.responses import set_request_region  # type: ignore[import-not-found]
 from ministack.services import eventbridge  # type: ignore[import-not-found]
@@ -139,11 +140,27 @@ def _caller(key: str) -> Caller | None:
     return Caller(account, arn, f"{role['RoleId']}:{session}", key, role["Arn"], role["RoleId"], since)
 
 
+def _remove_containers() -> None:
+    """Those that this server's functions ran in."""
+    if os.environ["LAMBDA_EXECUTOR"] != "docker":
+        return
+    import docker  # takes a tenth of a second: only for those who have containers
+
+    label = f"{container_reaper.INSTANCE_LABEL}={container_reaper.instance_id()}"
+    try:
+        with ThreadPoolExecutor() as pool:
+            for container in docker.from_env().containers.list(all=True, sparse=True, filters={"label": label}):
+                pool.submit(container.remove, force=True)
+    except docker.errors.DockerException:
+        _log.exception("containers of functions are left")
+
+
 def _vanish() -> None:
     """End this process group (the functions' processes are in it) and remove its files.
 
     The parent made the group and TMPDIR for this server alone. Nothing is worth an orderly end: all state is memory.
     """
+    _remove_containers()
     os.killpg(0, signal.SIGTERM)
     shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
@@ -154,15 +171,15 @@ def _vanish_with_parent() -> None:
     _vanish()
 
 
-def main(listener: int) -> None:
-    """Serve on a listening socket, inherited as a file descriptor, until the parent closes our standard input."""
+def main(*listeners: int) -> None:
+    """Serve on listening sockets, inherited as file descriptors, until the parent closes our standard input."""
     contract.check()
     complete()
     # MiniStack starts functions with this: the bare interpreter, so that they don't see MiniStack's own packages.
     sys.executable = os.path.realpath(sys.executable)
     threading.Thread(target=_vanish_with_parent, daemon=True).start()
     config = Config()
-    config.bind = [f"fd://{listener}"]
+    config.bind = [f"fd://{listener}" for listener in listeners]
     config.keep_alive_timeout = 75
     asyncio.run(serve(Bridge(app.app), config))
     _vanish()

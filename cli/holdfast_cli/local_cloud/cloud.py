@@ -16,22 +16,26 @@ from typing import Any, Self
 
 from .deploy import deploy
 from .identity import Identity
-from .server import ACCOUNT, ROOT_KEY, Server, environment
+from .server import ACCOUNT, ROOT_KEY, Docker, Server, environment
 
 Policy = Mapping[str, Any]
 _ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 
 
 class LocalCloud:
-    """An account of its own for the time of a `with`: nothing of it remains."""
+    """An account of its own for the time of a `with`: nothing of it remains.
 
-    def __init__(self, python: Path | None = None, region: str = "us-east-1") -> None:
+    With `docker` its functions run in containers, else as processes.
+    """
+
+    def __init__(self, python: Path | None = None, region: str = "us-east-1", docker: Docker | None = None) -> None:
         self._python = python
-        self._region = region
+        self.region = region
+        self._docker = docker
 
     def __enter__(self) -> Self:
         """Start the server. Raises MissingEnvironment or NotStarted."""
-        self._server = Server(self._python or environment(), self._region)
+        self._server = Server(self._python or environment(), self.region, self._docker)
         self.root = self._identity(_ROOT, ROOT_KEY, self._server.secret)
         return self
 
@@ -45,6 +49,11 @@ class LocalCloud:
     def endpoint(self) -> str:
         """The URL that serves every service."""
         return self._server.endpoint
+
+    @property
+    def endpoint_in_containers(self) -> str:
+        """The same URL for containers."""
+        return self._server.endpoint_in_containers
 
     def client(self, service: str, region: str | None = None) -> Any:
         """A boto3 client that acts as the account's root: it may do everything."""
@@ -103,4 +112,4 @@ class LocalCloud:
         return self._server.log()
 
     def _identity(self, arn: str, access_key: str, secret_key: str, token: str | None = None) -> Identity:
-        return Identity(arn, self.endpoint, self._region, access_key, secret_key, token)
+        return Identity(arn, self.endpoint, self.region, access_key, secret_key, token)

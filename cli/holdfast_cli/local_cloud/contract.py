@@ -3,10 +3,11 @@
 import inspect
 from operator import attrgetter
 
-from ministack.core import iam_actions, iam_evaluator  # type: ignore[import-not-found]
+from ministack.core import container_reaper, iam_actions, iam_evaluator  # type: ignore[import-not-found]
 from ministack.services import eventbridge, iam  # type: ignore[import-not-found]
 
 _CONTRACT = (
+    (container_reaper, "instance_id", ""),
     (eventbridge, "_put_events", "data allow_aws_source"),
     (iam, "_roles.get", "key default"),
     (iam_actions, "extract_resource_arn", "service method path headers body query_params region account_id"),

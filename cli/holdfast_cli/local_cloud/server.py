@@ -1,5 +1,6 @@
 """The server process seen from outside: where its Python is, how it starts, that nothing of it stays."""
 
+import errno
 import http.client
 import importlib.util
 import os
@@ -9,19 +10,34 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import MissingEnvironment, NotStarted
 
-ACCOUNT = "111122223333"
+ACCOUNT = "123456789012"  # SAM thinks so, too, when it invokes a function locally
 ROOT_KEY = "AKIAIOSFODNN7EXAMPLE"
 _VARIABLE = "HOLDFAST_LOCAL_CLOUD_PYTHON"
 _PACKAGES = Path(__file__).resolve().parents[2]
 # Appended, so that MiniStack's own packages win over anything that lies beside holdfast_cli.
-_BOOT = "import sys; sys.path.append(sys.argv[1]); from holdfast_cli.local_cloud.bridge import main; main({})"
+_BOOT = "import sys; sys.path.append(sys.argv[1]); from holdfast_cli.local_cloud.bridge import main; main(*{})"
 _RUNTIME = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
 _START_SECONDS = 30
-_STOP_SECONDS = 5
+_STOP_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Docker:
+    """Where functions can run in containers.
+
+    `host` is the engine's address as in DOCKER_HOST; `gateway` is the IP address under which containers find this
+    machine. It is an address of this machine where the engine runs on it, as on Linux. Where the engine has a machine
+    of its own it isn't, and what calls come there arrive on loopback.
+    """
+
+    host: str
+    gateway: str
 
 
 def environment() -> Path:
@@ -46,23 +62,38 @@ def _in_memory() -> Path | None:
     return memory if roomy and not found.f_flag & os.ST_NOEXEC else None
 
 
+def _listener(address: str, port: int) -> socket.socket | None:
+    """None where the address isn't one of this machine."""
+    try:
+        return socket.create_server((address, port))
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+        return None
+
+
 class Server:
     """MiniStack and the bridge in a process group of their own, on 127.0.0.1 and a free port.
 
     It ends with `stop`, and by itself as soon as this process ends, however it ends: the kernel then closes the pipe
-    to its standard input.
+    to its standard input. With `docker` its functions run in containers, else as processes.
     """
 
-    def __init__(self, python: Path, region: str) -> None:
+    def __init__(self, python: Path, region: str, docker: Docker | None = None) -> None:
+        self._docker = docker
         self.secret = secrets.token_hex(20)
         self._files = tempfile.TemporaryDirectory(
             prefix="holdfast-cloud-", dir=_in_memory(), ignore_cleanup_errors=True
         )
         self._folder = Path(self._files.name)
         self._lay_out_runtime()
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        with ExitStack() as listening:
+            listener = listening.enter_context(socket.create_server(("127.0.0.1", 0)))
             self.port: int = listener.getsockname()[1]
-            self._process = self._start(python, region, listener.fileno())
+            listeners = [listener.fileno()]
+            if docker and (bridge := _listener(docker.gateway, self.port)):
+                listeners.append(listening.enter_context(bridge).fileno())
+            self._process = self._start(python, region, listeners)
         try:
             self._wait()
         except BaseException:
@@ -73,6 +104,11 @@ class Server:
     def endpoint(self) -> str:
         """The URL that serves every service."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def endpoint_in_containers(self) -> str:
+        """The same for who calls from a container."""
+        return f"http://{self._docker.gateway}:{self.port}" if self._docker else self.endpoint
 
     def log(self) -> str:
         """What the server has printed so far."""
@@ -89,16 +125,16 @@ class Server:
             self._process.wait()
         self._files.cleanup()
 
-    def _start(self, python: Path, region: str, listener: int) -> subprocess.Popen[bytes]:
+    def _start(self, python: Path, region: str, listeners: list[int]) -> subprocess.Popen[bytes]:
         with (self._folder / "server.log").open("wb") as log:
             return subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
-                [python, "-I", "-c", _BOOT.format(listener), _PACKAGES],
+                [python, "-I", "-c", _BOOT.format(listeners), _PACKAGES],
                 env=self._environment(region),
                 cwd=self._folder,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                pass_fds=[listener],
+                pass_fds=listeners,
                 start_new_session=True,
             )
 
@@ -127,11 +163,21 @@ class Server:
             "GATEWAY_PORT": str(self.port),
             "MINISTACK_ACCOUNT_ID": ACCOUNT,
             "MINISTACK_REGION": region,
-            "LAMBDA_EXECUTOR": "local",
-            # MiniStack would look for containers of its own to remove, and open ports for SFTP and MQTT.
-            "DOCKER_HOST": f"unix://{self._folder}/no-docker",
+            # MiniStack would open ports for SFTP and MQTT.
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
+            **self._executor(),
+        }
+
+    def _executor(self) -> Mapping[str, str]:
+        """Where functions run. Without containers MiniStack is told of no Docker: it would look for some to remove."""
+        if self._docker is None:
+            return {"LAMBDA_EXECUTOR": "local", "DOCKER_HOST": f"unix://{self._folder}/no-docker"}
+        return {
+            "LAMBDA_EXECUTOR": "docker",
+            "LAMBDA_STRICT": "1",  # a function that finds no container fails; it doesn't become a process
+            "DOCKER_HOST": self._docker.host,
+            "AWS_ENDPOINT_URL": self.endpoint_in_containers,
         }
 
     def _wait(self) -> None:

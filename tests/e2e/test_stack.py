@@ -1,0 +1,161 @@
+"""template.yaml, built and deployed by SAM, untouched; what it then does to whom, seen by others; and its end."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from e2e.conftest import Report
+from e2e.engine import ARCHITECTURE, Engine
+from e2e.sam import Sam
+from e2e.witnesses import PATIENCE, Witnesses
+from holdfast.event import role_of
+from holdfast_cli import project
+from holdfast_cli.demo.incidents import INCIDENTS, Incident
+from holdfast_cli.demo.stage import STACK, Stage, build, furnish
+from holdfast_cli.local_cloud.cloud import LocalCloud
+from holdfast_cli.local_cloud.waiting import wait_until
+
+pytestmark = pytest.mark.e2e
+REGION = "eu-west-1"
+ANSWERED = [each for each in INCIDENTS if each.outcome != "ignored"]
+RETAINED = {"Ledger"}
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The stack that SAM made, and who works with it."""
+
+    stage: Stage
+    sam: Sam
+    witnesses: Witnesses
+
+    @property
+    def cloud(self) -> LocalCloud:
+        return self.stage.cloud
+
+
+@pytest.fixture(scope="module")
+def deployed(containers: Engine | None) -> Iterator[Deployed]:
+    with LocalCloud(region=REGION, docker=containers) as cloud:
+        stage = build(cloud)
+        docker = {"DOCKER_HOST": containers.host} if containers else {}
+        sam = Sam({**cloud.root.environment(), **docker})
+        sam("build")
+        values = {**stage.parameters, "Architecture": ARCHITECTURE}
+        sam("deploy", "--config-env", "local", "--parameter-overrides", *(f"{k}={v}" for k, v in values.items()))
+        outputs = outputs_of(cloud)
+        furnish(stage, outputs["TopicArn"])
+        yield Deployed(stage, sam, Witnesses.of(stage, outputs))
+
+
+@pytest.fixture(scope="module")
+def targets(deployed: Deployed) -> dict[str, str]:
+    """Everything that will be attacked, made first: what Holdfast does to a new bucket must be over by then."""
+    made = {incident.title: incident.arrange(deployed.stage) for incident in ANSWERED}
+    deployed.stage.settle()
+    return made
+
+
+def outputs_of(cloud: LocalCloud) -> dict[str, str]:
+    (stack,) = cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def test_every_guardrail_has_an_incident() -> None:
+    assert {incident.guardrail for incident in ANSWERED} == set(project.guardrails())
+
+
+@pytest.mark.parametrize("incident", ANSWERED, ids=lambda incident: incident.title)
+def test_an_incident_is_answered_told_and_recorded(
+    incident: Incident, deployed: Deployed, targets: Mapping[str, str], report: Report
+) -> None:
+    stage, seen, target = deployed.stage, deployed.witnesses, targets[incident.title]
+    actor = role_of(stage.people[incident.who].arn)
+    incident.decide(stage)
+    called = time.monotonic()
+    incident.act(stage, target)
+    wait_until(lambda: incident.safe(seen.view, target), f"{incident.title}: the fix", PATIENCE)
+    report.seconds[incident.title] = time.monotonic() - called if incident.outcome == "remediated" else None
+
+    def about_this(told: Mapping[str, Any]) -> bool:
+        return (told["target"], told["guardrail"], told["actor"]["arn"]) == (target, incident.guardrail, actor)
+
+    told = seen.message(incident.title, about_this)
+    event = seen.event(told["id"])
+    record = seen.closed(incident.guardrail, target, told["id"])
+    assert told["outcome"] == incident.outcome
+    assert (event["source"], event["resources"], event["detail"]) == ("holdfast", [target], told)
+    assert (record["outcome"], record["actor"]["arn"]) == (incident.outcome, actor)
+    assert incident.safe(seen.view, target)
+
+
+def test_sam_logs_shows_what_a_function_wrote(deployed: Deployed) -> None:
+    deployed.stage.wake("kms-key-deletion")
+    shown = deployed.sam("logs", "--config-env", "local", "--name", "KmsKeyDeletion")
+    assert re.search(r'"message": ?"done"', shown)
+
+
+def test_sam_remote_invoke_gives_the_deployed_functions_answer(deployed: Deployed) -> None:
+    key = deployed.cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    look = {"detail-type": "Holdfast Look", "source": "holdfast"}
+    look["detail"] = {"guardrail": "kms-key-deletion", "targets": [key]}  # type: ignore[assignment]
+    answer = deployed.sam("remote", "invoke", "KmsKeyDeletion", "--config-env", "local", "--event", json.dumps(look))
+    assert json.loads(answer) == {key: "compliant"}
+
+
+class TestDelete:
+    """The last: nothing is left but the ledger, and what it holds."""
+
+    def test_nothing_is_left_but_what_is_retained_on_purpose(self, deployed: Deployed) -> None:
+        cloud = deployed.cloud
+        kinds = {each["LogicalResourceId"]: each for each in resources_of(cloud)}
+        deployed.sam("delete", "--config-env", "local", "--no-prompts")
+        assert {kind["ResourceType"] for kind in kinds.values()} - set(THERE) == PARTS
+        left = {name for name, each in kinds.items() if is_there(cloud, each)}
+        assert left == RETAINED
+
+    def test_the_records_are_still_read(self, deployed: Deployed, targets: Mapping[str, str]) -> None:
+        (told, *_) = deployed.witnesses.oncall.heard
+        message = json.loads(told["Message"])
+        assert deployed.witnesses.closed(message["guardrail"], message["target"], message["id"])
+
+
+def resources_of(cloud: LocalCloud) -> list[dict[str, Any]]:
+    pages = cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
+    return [resource for page in pages for resource in page["StackResourceSummaries"]]
+
+
+# How each kind of resource is seen to be there: the service, its listing, and where the names or ARNs are in it.
+THERE = {
+    "AWS::CloudWatch::Alarm": ("cloudwatch", "describe_alarms", "MetricAlarms[].AlarmName"),
+    "AWS::DynamoDB::Table": ("dynamodb", "list_tables", "TableNames[]"),
+    "AWS::Events::Rule": ("events", "list_rules", "Rules[].Name"),
+    "AWS::IAM::ManagedPolicy": ("iam", "list_policies", "Policies[].Arn"),
+    "AWS::IAM::Role": ("iam", "list_roles", "Roles[].RoleName"),
+    "AWS::Lambda::Function": ("lambda", "list_functions", "Functions[].FunctionName"),
+    "AWS::Lambda::LayerVersion": ("lambda", "list_layers", "Layers[].LatestMatchingVersion.LayerVersionArn"),
+    "AWS::Logs::LogGroup": ("logs", "describe_log_groups", "logGroups[].logGroupName"),
+    "AWS::SNS::Topic": ("sns", "list_topics", "Topics[].TopicArn"),
+    "AWS::SQS::Queue": ("sqs", "list_queues", "QueueUrls[]"),
+    "AWS::Scheduler::Schedule": ("scheduler", "list_schedules", "Schedules[].Name"),
+}
+# These belong to one of those, and go with it.
+PARTS = {
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::MetricFilter",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy",
+}
+
+
+def is_there(cloud: LocalCloud, resource: Mapping[str, Any]) -> bool:
+    if resource["ResourceType"] in PARTS:
+        return False
+    service, listing, where = THERE[resource["ResourceType"]]
+    pages = cloud.client(service).get_paginator(listing).paginate()
+    return resource["PhysicalResourceId"] in pages.search(where)
