@@ -60,6 +60,7 @@ class World:
 
 
 def place(environment: Mapping[str, str]) -> Place:
+    """Where we run. Its ARN would not tell: SAM's emulator gives every function that of one made-up account."""
     return Place(
         environment["HOLDFAST_ACCOUNT"],
         environment["AWS_REGION"],
