@@ -9,7 +9,7 @@ import typer
 from rich.markdown import Markdown
 from typer.core import TyperGroup
 
-from holdfast_cli import checks, events, listing, live, pages, rehearsal, render
+from holdfast_cli import checks, events, listing, live, pages, rehearsal, render, shell
 from holdfast_cli.deployment import Deployment, known, read_tree
 from holdfast_cli.errors import Complaint
 
@@ -123,8 +123,22 @@ def demo(json: Json = False) -> None:
     raise typer.Exit(status)
 
 
+def cloud(
+    command: Annotated[list[str] | None, typer.Argument(help="What to run (your shell).", show_default=False)] = None,
+) -> None:
+    """An AWS account on this machine for as long as a command runs: AWS_ENDPOINT_URL and its kin lead there."""
+    raise typer.Exit(shell.stay(command or ()))
+
+
+def variables(stack: Annotated[str, typer.Option(help="Its name.")] = "holdfast") -> None:
+    """The environment of each function of a deployed stack, for `sam local invoke --env-vars`."""
+    render.as_json(shell.variables(stack))
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
+    "cloud": cloud,
+    "variables": variables,
     "list": list_guardrails,
     "explain": explain,
     "invoke": invoke,

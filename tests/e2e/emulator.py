@@ -50,10 +50,10 @@ class Emulated:
 def emulated(folder: Path, environment: Mapping[str, str], seconds: int) -> Iterator[Emulated]:
     """The guardrail in `folder`, with the built layer, for `seconds` at most."""
     port, runtime_port = _free_ports()
-    command = [emulator(), "--log-level", "error", "--runtime-api-address", f"127.0.0.1:{runtime_port}"]
+    command = [str(emulator()), "--log-level", "error", "--runtime-api-address", f"127.0.0.1:{runtime_port}"]
     command += ["--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
     process = subprocess.Popen(
-        [*command, RUNTIME / "bin" / "python", "-m", "awslambdaric", "guardrail.handler"],
+        [*command, f"{RUNTIME}/bin/python", "-m", "awslambdaric", "guardrail.handler"],
         cwd=folder,
         env={**_runtime(folder, seconds), **environment},
         stdout=subprocess.DEVNULL,

@@ -39,7 +39,7 @@ class NoEngine(Exception):
 class Engine(Docker):
     """With the image in it; `what` says in words which engine and image these are."""
 
-    what: str
+    what: str = ""
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def _with_image(client: docker.DockerClient, what: str, *, may_build: bool) -> E
                     raise NoEngine(f"{REPOSITORY}:{tag} can't be pulled: {error.explanation}") from error
                 kind = _stand_in(client)
     bridge = client.networks.get("bridge").attrs["IPAM"]["Config"][0]
-    return Engine(os.environ.get("DOCKER_HOST", DEFAULT_SOCKET), bridge["Gateway"], f"{what}, {kind}")
+    return Engine(os.environ.get("DOCKER_HOST", DEFAULT_SOCKET), bridge["Gateway"], what=f"{what}, {kind}")
 
 
 def _stand_in(client: docker.DockerClient) -> str:

@@ -66,7 +66,8 @@ class Site:
 
 
 def _schedules(detail: Mapping[str, Any], target: str) -> bool:
-    return detail["eventName"] == "ScheduleKeyDeletion" and detail["requestParameters"]["keyId"] == target
+    asked = detail["requestParameters"] or {}
+    return (detail["eventName"], asked.get("keyId")) == ("ScheduleKeyDeletion", target)
 
 
 @pytest.fixture(scope="module")

@@ -2,22 +2,27 @@
 
 import json
 import re
+import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from e2e.conftest import Report
 from e2e.engine import ARCHITECTURE, Engine
-from e2e.sam import Sam
+from e2e.terminal import Terminal
 from e2e.witnesses import PATIENCE, Witnesses
 from holdfast.event import role_of
+from holdfast.model import Outcome
 from holdfast_cli import project
-from holdfast_cli.demo.incidents import INCIDENTS, Incident
+from holdfast_cli.demo.incidents import INCIDENTS, Incident, blocked, bucket, key, unblock
 from holdfast_cli.demo.stage import STACK, Stage, build, furnish
 from holdfast_cli.local_cloud.cloud import LocalCloud
 from holdfast_cli.local_cloud.waiting import wait_until
+from holdfast_cli.shell import surroundings
+from support import look
 
 pytestmark = pytest.mark.e2e
 REGION = "eu-west-1"
@@ -30,7 +35,7 @@ class Deployed:
     """The stack that SAM made, and who works with it."""
 
     stage: Stage
-    sam: Sam
+    type: Terminal
     witnesses: Witnesses
 
     @property
@@ -42,14 +47,13 @@ class Deployed:
 def deployed(containers: Engine | None) -> Iterator[Deployed]:
     with LocalCloud(region=REGION, docker=containers) as cloud:
         stage = build(cloud)
-        docker = {"DOCKER_HOST": containers.host} if containers else {}
-        sam = Sam({**cloud.root.environment(), **docker})
-        sam("build")
+        type = Terminal(surroundings(cloud))
+        type("sam build")
         values = {**stage.parameters, "Architecture": ARCHITECTURE}
-        sam("deploy", "--config-env", "local", "--parameter-overrides", *(f"{k}={v}" for k, v in values.items()))
+        type(f"sam deploy --config-env local --parameter-overrides {' '.join(f'{k}={v}' for k, v in values.items())}")
         outputs = outputs_of(cloud)
         furnish(stage, outputs["TopicArn"])
-        yield Deployed(stage, sam, Witnesses.of(stage, outputs))
+        yield Deployed(stage, type, Witnesses.of(stage, outputs))
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +99,64 @@ def test_an_incident_is_answered_told_and_recorded(
 
 def test_sam_logs_shows_what_a_function_wrote(deployed: Deployed) -> None:
     deployed.stage.wake("kms-key-deletion")
-    shown = deployed.sam("logs", "--config-env", "local", "--name", "KmsKeyDeletion")
+    shown = deployed.type("sam logs --config-env local --name KmsKeyDeletion")
     assert re.search(r'"message": ?"done"', shown)
 
 
 def test_sam_remote_invoke_gives_the_deployed_functions_answer(deployed: Deployed) -> None:
-    key = deployed.cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
-    look = {"detail-type": "Holdfast Look", "source": "holdfast"}
-    look["detail"] = {"guardrail": "kms-key-deletion", "targets": [key]}  # type: ignore[assignment]
-    answer = deployed.sam("remote", "invoke", "KmsKeyDeletion", "--config-env", "local", "--event", json.dumps(look))
-    assert json.loads(answer) == {key: "compliant"}
+    target = key(deployed.stage)
+    event = json.dumps(look("kms-key-deletion", target))
+    answer = deployed.type(f"sam remote invoke KmsKeyDeletion --config-env local --event {shlex.quote(event)}")
+    assert json.loads(answer) == {target: "compliant"}
+
+
+@pytest.fixture(scope="module")
+def local_invoke(deployed: Deployed, containers: Engine | None, report: Report) -> Callable[[str, Path], Any]:
+    """README's command, after the one that it wants before, for a guardrail and a sample."""
+    if containers is None:
+        pytest.skip(report.absent[-1])
+    readme = (project.ROOT / "README.md").read_text()
+    deployed.type("holdfast variables > .build/variables.json")
+    (line,) = re.findall(r"^sam local invoke .*$", readme, re.MULTILINE)
+
+    def invoke(guardrail: str, sample: Path) -> Any:
+        written = line.replace("KmsKeyDeletion", section(guardrail))
+        event = sample.relative_to(project.ROOT)
+        return json.loads(
+            deployed.type(written.replace("events/kms-key-deletion/ScheduleKeyDeletion.json", str(event)))
+        )
+
+    return invoke
+
+
+def section(guardrail: str) -> str:
+    """The function's name in the template."""
+    return guardrail.title().replace("-", "")
+
+
+@pytest.mark.parametrize("guardrail", project.guardrails())
+def test_sam_local_invoke_gives_the_functions_answer(guardrail: str, local_invoke: Callable[[str, Path], Any]) -> None:
+    answer = local_invoke(guardrail, min((project.EVENTS / guardrail).glob("*.json")))
+    assert answer
+    assert set(answer.values()) <= set(Outcome), answer
+
+
+def test_sam_local_invoke_mends_what_the_sample_names(
+    deployed: Deployed, local_invoke: Callable[[str, Path], Any]
+) -> None:
+    sample = project.EVENTS / "s3-public-access-block" / "DeleteBucketPublicAccessBlock.json"
+    target = bucket(deployed.stage, json.loads(sample.read_text())["detail"]["requestParameters"]["bucketName"])
+    events, rule = deployed.cloud.client("events"), deployed.stage.rules["S3PublicAccessBlockCalls"]
+    events.disable_rule(Name=rule)
+    unblock("deploy")(deployed.stage, target)
+    assert local_invoke("s3-public-access-block", sample) == {target: "remediated"}
+    assert blocked(deployed.witnesses.view, target)
+    events.enable_rule(Name=rule)
+
+
+def test_the_watch_ticks_under_sam_local_invoke(deployed: Deployed, local_invoke: Callable[[str, Path], Any]) -> None:
+    answer = json.loads(deployed.type("sam local invoke Watch --config-env local"))
+    assert set(answer) == {"looks", "digests", "sweeps"}
 
 
 class TestDelete:
@@ -113,7 +165,7 @@ class TestDelete:
     def test_nothing_is_left_but_what_is_retained_on_purpose(self, deployed: Deployed) -> None:
         cloud = deployed.cloud
         kinds = {each["LogicalResourceId"]: each for each in resources_of(cloud)}
-        deployed.sam("delete", "--config-env", "local", "--no-prompts")
+        deployed.type("sam delete --config-env local")
         assert {kind["ResourceType"] for kind in kinds.values()} - set(THERE) == PARTS
         left = {name for name, each in kinds.items() if is_there(cloud, each)}
         assert left == RETAINED

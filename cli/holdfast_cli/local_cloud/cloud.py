@@ -25,7 +25,7 @@ _ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 class LocalCloud:
     """An account of its own for the time of a `with`: nothing of it remains.
 
-    With `docker` its functions run in containers, else as processes.
+    Containers of `docker` may call it, and its functions run in them if that says so, else as processes.
     """
 
     def __init__(self, python: Path | None = None, region: str = "us-east-1", docker: Docker | None = None) -> None:

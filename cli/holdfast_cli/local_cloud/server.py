@@ -29,7 +29,7 @@ _STOP_SECONDS = 20
 
 @dataclass(frozen=True)
 class Docker:
-    """Where functions can run in containers.
+    """An engine whose containers may call the local cloud; with `functions`, its functions run in them.
 
     `host` is the engine's address as in DOCKER_HOST; `gateway` is the IP address under which containers find this
     machine. It is an address of this machine where the engine runs on it, as on Linux. Where the engine has a machine
@@ -38,6 +38,7 @@ class Docker:
 
     host: str
     gateway: str
+    functions: bool = True
 
 
 def environment() -> Path:
@@ -171,7 +172,7 @@ class Server:
 
     def _executor(self) -> Mapping[str, str]:
         """Where functions run. Without containers MiniStack is told of no Docker: it would look for some to remove."""
-        if self._docker is None:
+        if self._docker is None or not self._docker.functions:
             return {"LAMBDA_EXECUTOR": "local", "DOCKER_HOST": f"unix://{self._folder}/no-docker"}
         return {
             "LAMBDA_EXECUTOR": "docker",
