@@ -13,7 +13,7 @@ from holdfast_cli.local_cloud.cloud import LocalCloud
 from holdfast_cli.local_cloud.identity import Identity
 
 STACK = "holdfast"
-PATIENCE = 30.0  # seconds until something that should happen counts as not happening
+PATIENCE = 60.0  # seconds until something that should happen counts as not happening
 LAYER = project.ROOT / ".build" / "layer"
 
 ENGINEER = ["s3:*", "kms:*", "ec2:*", "cloudtrail:*"]
