@@ -2,8 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from e2e.image import RUNTIME, SAM
@@ -24,30 +23,13 @@ class Terminal:
 
     def __call__(self, line: str) -> str:
         """What the command prints. Raises CommandFailed."""
+        command, env = ["sh", "-c", line], self._all()
         done = subprocess.run(
-            line,
-            shell=True,
-            cwd=project.ROOT,
-            env=self._all(),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
+            command, cwd=project.ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         if done.returncode:
             raise CommandFailed(f"{line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         return done.stdout
-
-    @contextmanager
-    def meanwhile(self, *command: str) -> Iterator[None]:
-        """A command that goes on until it is ended."""
-        quiet = subprocess.DEVNULL
-        going = subprocess.Popen(command, cwd=project.ROOT, env=self._all(), stdout=quiet, stderr=quiet)
-        try:
-            yield
-        finally:
-            going.terminate()
-            going.wait(60)
 
     def _all(self) -> dict[str, str]:
         kept = {name: value for name, value in self.environment.items() if not name.startswith(("PIP_", "VIRTUAL_"))}
