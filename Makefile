@@ -23,7 +23,7 @@ test: dev ## every test
 	$(RUN) pytest -n auto --cov --cov-report=term $(ARGS)
 
 e2e: dev .venv-sam/.installed .venv-lambda/.installed ## the deployed stack: SAM, and containers where Docker runs or may be installed
-	$(RUN) pytest tests/e2e -m e2e $(ARGS)
+	$(RUN) pytest tests/e2e -m e2e -rs $(ARGS)
 
 lint: dev ## style, also of the template
 	$(RUN) ruff check

@@ -44,9 +44,10 @@ def variables(stack: str) -> Mapping[str, Mapping[str, str]]:
     Raises Complaint.
     """
     try:
-        pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+        session = boto3.Session()
+        pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
         names = {r["LogicalResourceId"]: r["PhysicalResourceId"] for page in pages for r in _functions(page)}
-        return {logical: _environment(name) for logical, name in names.items()}
+        return {logical: _environment(session, name) for logical, name in names.items()}
     except (BotoCoreError, ClientError) as error:
         raise Complaint(str(error)) from None
 
@@ -55,8 +56,8 @@ def _functions(page: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [each for each in page["StackResourceSummaries"] if each["ResourceType"] == "AWS::Lambda::Function"]
 
 
-def _environment(function: str) -> dict[str, str]:
-    answer = boto3.client("lambda").get_function_configuration(FunctionName=function)
+def _environment(session: boto3.Session, function: str) -> dict[str, str]:
+    answer = session.client("lambda").get_function_configuration(FunctionName=function)
     there = os.environ.get(IN_CONTAINERS)
     return {**answer["Environment"]["Variables"], **({"AWS_ENDPOINT_URL": there} if there else {})}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from _pytest.terminal import TerminalReporter
 from e2e.engine import Engine, NoEngine, engine
+from e2e.image import RUNTIME
 
 
 @dataclass
@@ -53,5 +54,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     terminalreporter.line(report.machine)
     for title, seconds in report.seconds.items():
         terminalreporter.line(f"{title:<46} {'nothing to fix' if seconds is None else f'{seconds:6.2f} s to fix'}")
+    if not (RUNTIME / "bin" / "python3.13").exists():
+        report.absent.append("Lambda's Python: there is no Python 3.13, the emulator ran functions on another")
     for line in report.absent:
         terminalreporter.line(f"NOT RUN on this machine: {line}", red=True, bold=True)

@@ -104,7 +104,6 @@ class Door:
     """
 
     endpoint: str
-    port: int
     held: str = ""
     arrived: threading.Event = field(default_factory=threading.Event)
     opened: threading.Event = field(default_factory=threading.Event)
@@ -161,7 +160,7 @@ def door(cloud_endpoint: str) -> Iterator[Door]:
             self.wfile.write(content)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Passage) as server:
-        opened = Door(f"http://127.0.0.1:{server.server_port}", server.server_port)
+        opened = Door(f"http://127.0.0.1:{server.server_port}")
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield opened

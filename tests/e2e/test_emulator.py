@@ -5,7 +5,7 @@ The local cloud's rules are off: each test delivers the event by itself, as Lamb
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -27,7 +27,6 @@ GUARDRAIL = "kms-key-deletion"
 FOLDER = project.FUNCTIONS / "kms_key_deletion"
 ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 LAST_STEP = "EnableKey"  # of the two that mend a key: before it, CancelKeyDeletion
-Start = Callable[[int], AbstractContextManager[Emulated]]
 
 
 @dataclass(frozen=True)
