@@ -29,6 +29,13 @@ pytestmark = pytest.mark.e2e
 REGION = "eu-west-1"
 ANSWERED = [each for each in INCIDENTS if each.outcome != "ignored"]
 RETAINED = {"Ledger"}
+# Samples about what the local cloud lacks: custom key stores, directory buckets, an account's own Block Public Access.
+NOT_IN_THE_LOCAL_CLOUD = (
+    "DisconnectCustomKeyStore",
+    "CreateBucket__directory",
+    "DeleteAccountPublicAccessBlock",
+    "PutAccountPublicAccessBlock",
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,16 @@ def test_an_incident_is_answered_told_and_recorded(
     assert (event["source"], event["resources"], event["detail"]) == ("holdfast", [target], told)
     assert (record["outcome"], record["actor"]["arn"]) == (incident.outcome, actor)
     assert incident.safe(seen.view, target)
+
+
+@pytest.mark.parametrize("guardrail", project.guardrails())
+def test_every_sample_is_answered_by_the_deployed_function(guardrail: str, deployed: Deployed) -> None:
+    function = deployed.cloud.client("lambda")
+    for sample in (project.EVENTS / guardrail).glob("*.json"):
+        if not sample.stem.startswith(NOT_IN_THE_LOCAL_CLOUD):
+            answer = function.invoke(FunctionName=f"{STACK}-{guardrail}", Payload=sample.read_text())
+            outcomes = json.loads(answer["Payload"].read())
+            assert set(outcomes.values()) <= set(Outcome), f"{sample.stem}: {outcomes}"
 
 
 def test_sam_logs_shows_what_a_function_wrote(deployed: Deployed) -> None:
