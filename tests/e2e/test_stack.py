@@ -18,7 +18,7 @@ from e2e.witnesses import PATIENCE, Witnesses
 from holdfast.event import role_of
 from holdfast.model import Outcome
 from holdfast_cli import project
-from holdfast_cli.demo.incidents import INCIDENTS, Incident, blocked, bucket, key, unblock
+from holdfast_cli.demo.incidents import INCIDENTS, Incident, blocked, key, new_bucket, unblock
 from holdfast_cli.demo.stage import STACK, Stage, build, furnish
 from holdfast_cli.local_cloud.cloud import LocalCloud
 from holdfast_cli.local_cloud.waiting import wait_until
@@ -174,7 +174,7 @@ def test_sam_local_invoke_mends_what_the_sample_names(
     name = json.loads(sample.read_text())["detail"]["requestParameters"]["bucketName"]
     events, rule = deployed.cloud.client("events"), deployed.stage.rules["S3PublicAccessBlockCalls"]
     events.disable_rule(Name=rule)
-    target = bucket(deployed.stage, name)
+    target = new_bucket(deployed.stage, name)
     unblock("deploy")(deployed.stage, target)
     assert local_invoke("s3-public-access-block", sample) == {target: "remediated"}
     assert blocked(deployed.witnesses.view, target)

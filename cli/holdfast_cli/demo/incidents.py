@@ -43,12 +43,16 @@ def document(statements: list[dict[str, Any]]) -> str:
 
 def bucket(stage: Stage, title: str) -> str:
     """A new bucket, once Holdfast has given it what every bucket must have."""
+    arn = new_bucket(stage, title)
+    until(lambda: encrypted(stage, arn) and "HoldfastTls" in sids(stage, arn), f"{title} to be guarded")
+    return arn
+
+
+def new_bucket(stage: Stage, title: str) -> str:
     region = stage.cloud.region
     place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     stage.root("s3").create_bucket(Bucket=title, **place)
-    arn = f"arn:aws:s3:::{title}"
-    until(lambda: encrypted(stage, arn) and "HoldfastTls" in sids(stage, arn), f"{title} to be guarded")
-    return arn
+    return f"arn:aws:s3:::{title}"
 
 
 def statements(stage: Stage, arn: str) -> list[dict[str, Any]]:
