@@ -62,17 +62,6 @@ def test_what_can_not_be_understood_is_raised_and_counted(capsys: pytest.Capture
     assert '"Event"' in capsys.readouterr().out
 
 
-def test_the_template_names_the_account_and_lambda_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`sam local invoke` gave every function the ARN of another account, so that it refused every event."""
-    monkeypatch.setenv("HOLDFAST_ACCOUNT", ME)
-    monkeypatch.setenv("AWS_REGION", REGION)
-    make_bucket()
-    emulated = Context("arn:aws:lambda:us-east-1:012345678912:function:S3PublicAccessBlock")
-    event = call("s3", "DeleteBucketPublicAccessBlock", {"bucketName": "lake"})
-    boto3.client("s3").delete_public_access_block(Bucket="lake")
-    assert project.load(GUARDRAIL).handler(event, emulated) == {"arn:aws:s3:::lake": "remediated"}
-
-
 def test_a_tick_of_the_watch_asks_for_the_sweep() -> None:
     assert project.watch().handler({}, Context()) == {"looks": 0, "digests": 0, "sweeps": 1}
     assert [(item["guardrail"], item["target"]) for item in items()] == [("watch", "#sweep")]
