@@ -1,0 +1,136 @@
+"""What each peer is deployed as: zipped as it is sent, unzipped as Lambda does, on the functions' own Python.
+
+Everything lies in `.build/bench`. What a peer needs comes from hash-locked files in `requirements/`; a function that
+brings no SDK gets the one of the runtime, which is boto3, with its byte-code.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from holdfast_cli import project
+
+from .peers import BOTO3, CLOUDBOTS, CUSTODIAN, FLOOR, HOLDFAST, Peer
+
+HERE = Path(__file__).parent
+BUILT = project.ROOT / ".build" / "bench"
+GUARDRAIL = "s3_default_encryption"
+MIDNIGHT = (1980, 1, 1, 0, 0, 0)  # the same zip, whenever it is made
+
+SETTINGS = {"algorithm": "aws:kms"}
+ON_CALL = {"type": "cloudtrail", "role": "custodian", "events": ["CreateBucket"]}
+BY_CLOCK = {"type": "periodic", "role": "custodian", "schedule": "rate(1 day)"}
+
+
+def functions_python() -> str:
+    """The interpreter that the functions run on. Raises LookupError when there is none.
+
+    A version manager's shim may be on PATH and yet refuse to run; its versions lie in its own folder.
+    """
+    managed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for candidate in ("python3.13", *sorted(map(str, managed.glob("3.13.*/bin/python3.13")))):
+        if shutil.which(candidate) and subprocess.run([candidate, "-c", ""], capture_output=True).returncode == 0:
+            return str(shutil.which(candidate))
+    raise LookupError("the functions run on Python 3.13, and there is none on PATH or in pyenv's versions")
+
+
+def all_peers(python: str, topic: str) -> list[Peer]:
+    """Builds everybody's package."""
+    sdk = _installed("runtime", python)
+    return [_floor(), _bare(sdk), _holdfast(topic), _cloudbots(sdk, python), _custodian(sdk, python, topic, ON_CALL)]
+
+
+def sweepers(python: str, topic: str) -> list[Peer]:
+    """Those that can look at everything in an account."""
+    return [_holdfast(topic), _custodian(_installed("runtime", python), python, topic, BY_CLOCK)]
+
+
+def _floor() -> Peer:
+    zipped = packed(BUILT / "floor", {"floor.py": HERE / "peers" / "floor.py"})
+    return Peer(FLOOR, "floor.handler", (BUILT / "floor",), 2000, {"function": zipped})
+
+
+def _bare(sdk: Path) -> Peer:
+    zipped = packed(BUILT / "bare", {"bare_boto3.py": HERE / "peers" / "bare_boto3.py"})
+    return Peer(BOTO3, "bare_boto3.handler", (BUILT / "bare", sdk), 2000, {"function": zipped})
+
+
+def _holdfast(topic: str) -> Peer:
+    function = _files(project.FUNCTIONS / GUARDRAIL)
+    layer = _files(project.ROOT / ".build" / "layer")
+    zips = {"function": packed(BUILT / "holdfast", function), "layer": packed(BUILT / "holdfast-layer", layer)}
+    environment = {
+        "HOLDFAST_TABLE": "holdfast",
+        "HOLDFAST_TOPIC": topic,
+        "HOLDFAST_SHARED": json.dumps({"mode": "enforce"}),
+        "HOLDFAST_SETTINGS": json.dumps(SETTINGS),
+        "POWERTOOLS_SERVICE_NAME": GUARDRAIL.replace("_", "-"),
+    }
+    paths = (BUILT / "holdfast", BUILT / "holdfast-layer" / "python")
+    return Peer(HOLDFAST, "guardrail.handler", paths, 10_000, zips, environment)
+
+
+def _cloudbots(sdk: Path, python: str) -> Peer:
+    requests = _installed("cloudbots", python)
+    packed(BUILT / "cloudbots-function", {"cloudbots.py": HERE / "peers" / "cloudbots.py"})
+    return Peer(CLOUDBOTS, "cloudbots.handler", (BUILT / "cloudbots-function", requests, sdk), 300)
+
+
+def _custodian(sdk: Path, python: str, topic: str, mode: Mapping[str, object]) -> Peer:
+    """As c7n.mu deploys it: the package without byte-code, its policy beside it, and the runtime's boto3."""
+    folder = BUILT / f"custodian-{mode['type']}"
+    config = BUILT / f"{folder.name}.json"
+    config.write_text(json.dumps({"execution-options": {}, "policies": [policy(topic, mode)]}))
+    package = _installed("custodian", python, compiled=False) / "c7n"
+    files = {f"c7n/{name}": path for name, path in _files(package).items()} | {"config.json": config}
+    zipped = packed(folder, files)
+    return Peer(CUSTODIAN, "c7n.handler.dispatch_event", (folder, sdk), 100, {"function": zipped}, folder=folder)
+
+
+def policy(topic: str, mode: Mapping[str, object]) -> dict[str, object]:
+    """What Custodian is asked for: the same as our guardrail with SETTINGS."""
+    encrypted = {"type": "bucket-encryption", "state": False, "crypto": "aws:kms"}
+    tell = {"type": "notify", "to": ["security"], "transport": {"type": "sns", "topic": topic}}
+    actions = [{"type": "set-bucket-encryption", "crypto": "aws:kms"}, tell]
+    return {"name": "encrypted", "resource": "aws.s3", "mode": mode, "filters": [encrypted], "actions": actions}
+
+
+def _installed(name: str, python: str, *, compiled: bool = True) -> Path:
+    """The packages of `requirements/<name>.txt`, with hashes checked; byte-code as an installer makes it."""
+    wanted, folder = HERE / "requirements" / f"{name}.txt", BUILT / name
+    stamp = folder / ".installed"
+    if stamp.is_file() and stamp.read_text() == wanted.read_text():
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    install = [os.environ["UV"], "pip", "install", "--quiet", "--python", python, "--target", str(folder)]
+    subprocess.run([*install, "--require-hashes", "--no-deps", "-r", str(wanted)], check=True)
+    if compiled:
+        subprocess.run([python, "-m", "compileall", "-q", str(folder)], check=True)
+    stamp.write_text(wanted.read_text())
+    return folder
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """What of a folder is sent. A function's own byte-code is whatever this machine's tests left: it is not sent."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    sent = (path for path in found if "__pycache__" not in path.parts or folder.name == "layer")
+    return {str(path.relative_to(folder)): path for path in sent}
+
+
+def packed(folder: Path, files: Mapping[str, Path]) -> int:
+    """Zips the files, unzips them into the folder as Lambda would, and says how many bytes the zip has."""
+    archive = folder.with_suffix(".zip")
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target:
+        for name, path in sorted(files.items()):
+            info = zipfile.ZipInfo(name, MIDNIGHT)
+            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            target.writestr(info, path.read_bytes())
+    shutil.rmtree(folder)
+    with zipfile.ZipFile(archive) as source:
+        source.extractall(folder)
+    return archive.stat().st_size
