@@ -1,6 +1,6 @@
 # `make demo` shows the main job, `make test` proves it; both set everything up by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help set-up dev demo test e2e lint types template checkov docs docs-check build layer check clean
+.PHONY: help set-up dev demo test e2e lint types template checkov docs docs-check bench build layer check clean
 
 # The newest Python that works: a version manager's shim may be on PATH and yet refuse to run.
 PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
@@ -45,6 +45,9 @@ docs: dev ## writes the generated pages
 
 docs-check: dev ## fails when a generated page is stale
 	$(RUN) holdfast_cli.docs --check
+
+bench: dev ## speed, size and cost, beside others; writes docs/performance.md and docs/cost.md
+	PYTHONPATH=tests UV="$(UV)" $(RUN) bench $(ARGS)
 
 check: lint types template checkov docs-check test demo e2e ## all that CI does
 

@@ -85,7 +85,8 @@ class Bench:
 
     def _slow(self, peer: Peer) -> float:
         with self._start(peer, "wait") as process:
-            assert process.stdin and process.stdout
+            assert process.stdin
+            assert process.stdout
             process.stdout.readline()
             with slowed(process):
                 process.stdin.write(b"\n")
@@ -93,34 +94,46 @@ class Bench:
                 found: dict[str, Any] = json.loads(process.stdout.read())
         return float(found["first"])
 
-    def warm(self, peer: Peer, events: int) -> dict[str, Any]:
-        return self._run(peer, "warm", events)
+    def warm(self, peer: Peer, events: int, *, buckets: str = "broken", event: Path = SAMPLE) -> dict[str, Any]:
+        """CPU milliseconds and calls per warm event, log bytes, and memory after the first and the last one."""
+        found = self._run(peer, "warm", events, event, buckets)
+        calls = self.server.take()["calls"]
+        often = {name: round(count / events) for name, count in calls.items() if count >= events / 2}
+        kept = {name: found[name] for name in ("rss", "rss_after", "peak", "logged")}
+        return kept | {"cpu": 1000 * found["warm"], "calls": often, "events": events}
 
-    def compliant(self, peer: Peer) -> dict[str, Any]:
-        """The calls of a warm event that finds nothing wrong."""
-        return self._run(peer, "compliant")
-
-    def sweep(self, peer: Peer, buckets: int) -> dict[str, Any]:
+    def sweep(self, peer: Peer, buckets: int, event: Path) -> dict[str, Any]:
         """All buckets of an account that holds so many, none of them broken."""
         self.server.stock(buckets)
-        begun = time.monotonic()
-        found = self._run(peer, "sweep", event=HERE / "events" / f"{peer.handler.partition('.')[0]}.json")
-        return found | {"buckets": buckets, "seconds": found["ended"] - max(begun, found["loaded"])}
+        found = self._run(peer, "sweep", event=event)
+        seconds = found["ended"] - found["loaded"]
+        kept = {name: found[name] for name in ("calls", "peak")}
+        return kept | {"buckets": buckets, "seconds": seconds, "calls_each": sum(found["calls"].values()) / buckets}
 
-    def _run(self, peer: Peer, mode: str, number: int = 0, event: Path = SAMPLE) -> dict[str, Any]:
-        with self._start(peer, mode, number, event) as process:
+    def _run(
+        self, peer: Peer, mode: str, number: int = 0, event: Path = SAMPLE, buckets: str = "broken"
+    ) -> dict[str, Any]:
+        with self._start(peer, mode, number, event, buckets) as process:
             out, _ = process.communicate(timeout=PATIENCE)
         if process.returncode:
             raise RuntimeError(f"{peer.name}, {mode}: ended with {process.returncode}")
         found: dict[str, Any] = json.loads(out)
         return found
 
-    def _start(self, peer: Peer, mode: str, number: int = 0, event: Path = SAMPLE) -> "subprocess.Popen[bytes]":
+    def _start(
+        self, peer: Peer, mode: str, number: int = 0, event: Path = SAMPLE, buckets: str = "broken"
+    ) -> "subprocess.Popen[bytes]":
         self.server.take()
-        command = [self.python, "-sP", str(HERE / "driver.py"), peer.handler, mode, str(event), str(number)]
-        errors = None if os.environ.get("BENCH_DEBUG") else subprocess.DEVNULL
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
-        return subprocess.Popen(command, env=self._environment(peer), cwd=peer.folder, **pipes)
+        what = (peer.handler, mode, str(event), str(number), buckets)
+        command = [self.python, "-sP", str(HERE / "driver.py"), *what]
+        return subprocess.Popen(
+            command,
+            env=self._environment(peer),
+            cwd=peer.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if os.environ.get("BENCH_DEBUG") else subprocess.DEVNULL,
+        )
 
     def _environment(self, peer: Peer) -> dict[str, str]:
         """As Lambda sets it, and nothing of this machine's own: no CA bundle, no profile, no proxy."""

@@ -38,15 +38,21 @@ def functions_python() -> str:
     raise LookupError("the functions run on Python 3.13, and there is none on PATH or in pyenv's versions")
 
 
+def version_of(python: str) -> str:
+    asked = [python, "-c", "import platform; print(platform.python_version())"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def all_peers(python: str, topic: str) -> list[Peer]:
     """Builds everybody's package."""
     sdk = _installed("runtime", python)
-    return [_floor(), _bare(sdk), _holdfast(topic), _cloudbots(sdk, python), _custodian(sdk, python, topic, ON_CALL)]
+    bots, custodian = _cloudbots(sdk, python), _custodian(sdk, python, topic, ON_CALL)
+    return [_floor(), holdfast(topic), _bare(sdk), bots, custodian]
 
 
-def sweepers(python: str, topic: str) -> list[Peer]:
-    """Those that can look at everything in an account."""
-    return [_holdfast(topic), _custodian(_installed("runtime", python), python, topic, BY_CLOCK)]
+def custodian_by_clock(python: str, topic: str) -> Peer:
+    """Custodian as it looks at everything in an account."""
+    return _custodian(_installed("runtime", python), python, topic, BY_CLOCK)
 
 
 def _floor() -> Peer:
@@ -59,19 +65,23 @@ def _bare(sdk: Path) -> Peer:
     return Peer(BOTO3, "bare_boto3.handler", (BUILT / "bare", sdk), 2000, {"function": zipped})
 
 
-def _holdfast(topic: str) -> Peer:
-    function = _files(project.FUNCTIONS / GUARDRAIL)
-    layer = _files(project.ROOT / ".build" / "layer")
-    zips = {"function": packed(BUILT / "holdfast", function), "layer": packed(BUILT / "holdfast-layer", layer)}
+def holdfast(topic: str, function: str = GUARDRAIL) -> Peer:
+    """One of our functions, in the environment that the template gives it."""
+    folder, layer = BUILT / f"holdfast-{function}", BUILT / "holdfast-layer"
+    zips = {
+        "function": packed(folder, _files(project.FUNCTIONS / function)),
+        "layer": packed(layer, _files(project.ROOT / ".build" / "layer")),
+    }
     environment = {
         "HOLDFAST_TABLE": "holdfast",
         "HOLDFAST_TOPIC": topic,
         "HOLDFAST_SHARED": json.dumps({"mode": "enforce"}),
-        "HOLDFAST_SETTINGS": json.dumps(SETTINGS),
-        "POWERTOOLS_SERVICE_NAME": GUARDRAIL.replace("_", "-"),
+        "HOLDFAST_SETTINGS": json.dumps(SETTINGS if function == GUARDRAIL else {}),
+        "HOLDFAST_SWEEP_HOURS": "24",
+        "POWERTOOLS_SERVICE_NAME": function.replace("_", "-"),
     }
-    paths = (BUILT / "holdfast", BUILT / "holdfast-layer" / "python")
-    return Peer(HOLDFAST, "guardrail.handler", paths, 10_000, zips, environment)
+    module = next((project.FUNCTIONS / function).glob("*.py")).stem
+    return Peer(HOLDFAST, f"{module}.handler", (folder, layer / "python"), 10_000, zips, environment)
 
 
 def _cloudbots(sdk: Path, python: str) -> Peer:
@@ -92,10 +102,10 @@ def _custodian(sdk: Path, python: str, topic: str, mode: Mapping[str, object]) -
 
 
 def policy(topic: str, mode: Mapping[str, object]) -> dict[str, object]:
-    """What Custodian is asked for: the same as our guardrail with SETTINGS."""
+    """What Custodian is asked for. For KMS it wants a key, and asks more of AWS; so it may set SSE-S3."""
     encrypted = {"type": "bucket-encryption", "state": False, "crypto": "aws:kms"}
     tell = {"type": "notify", "to": ["security"], "transport": {"type": "sns", "topic": topic}}
-    actions = [{"type": "set-bucket-encryption", "crypto": "aws:kms"}, tell]
+    actions = [{"type": "set-bucket-encryption", "crypto": "AES256"}, tell]
     return {"name": "encrypted", "resource": "aws.s3", "mode": mode, "filters": [encrypted], "actions": actions}
 
 
@@ -112,6 +122,18 @@ def _installed(name: str, python: str, *, compiled: bool = True) -> Path:
         subprocess.run([python, "-m", "compileall", "-q", str(folder)], check=True)
     stamp.write_text(wanted.read_text())
     return folder
+
+
+def function_sizes() -> dict[str, int]:
+    """The bytes of every function's zip."""
+    folders = sorted(path.parent for path in project.FUNCTIONS.glob("*/*.py"))
+    return {folder.name: packed(BUILT / f"size-{folder.name}", _files(folder)) for folder in folders}
+
+
+def layer_version(name: str) -> str:
+    """Of a library in the layer, as it was installed."""
+    found = next((project.ROOT / ".build" / "layer" / "python").glob(f"{name}-*.dist-info"), None)
+    return found.name.removesuffix(".dist-info").rpartition("-")[2] if found else "?"
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -2,7 +2,7 @@
 
 It is one thread and keeps only the buckets that differ from what S3 gives a new one, so that what is measured is the
 client. `/bench/…` is for the benchmark itself and is not counted: `take` hands over what was seen since the last time,
-and makes all as it was; `stock/<n>` puts n compliant buckets into the account in place of the hundred that it has.
+and makes all as it was; `stock/<n>` puts n compliant buckets into the account in place of the two hundred that it has.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 ACCOUNT = "123456789012"
 COMPLIANT = "right-"  # buckets whose name begins so were never broken
+NEW = [f"{name}-{number}" for name in ("broken", "right") for number in range(100)]
 
 RULE = (
     '<ServerSideEncryptionConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Rule>'
@@ -48,23 +49,31 @@ QUERY = {  # the query protocol: SNS, STS and IAM
     "Publish": "<MessageId>0</MessageId>",
     "GetCallerIdentity": f"<Account>{ACCOUNT}</Account><Arn>arn:aws:iam::{ACCOUNT}:role/r</Arn><UserId>u</UserId>",
 }
+TRAIL = f"arn:aws:cloudtrail:eu-west-1:{ACCOUNT}:trail/main"
+MANAGEMENT = {"ReadWriteType": "All", "IncludeManagementEvents": True, "DataResources": []}
 JSON_ANSWERS: dict[str, dict[str, Any]] = {
     "GetParametersByPath": {"Parameters": []},
-    "GetItem": {},
     "Query": {"Items": [], "Count": 0, "ScannedCount": 0},
+    "ListTrails": {"Trails": [{"TrailARN": TRAIL, "Name": "main", "HomeRegion": "eu-west-1"}]},
+    "GetTrailStatus": {"IsLogging": True},
+    "GetTrail": {"Trail": {"TrailARN": TRAIL, "Name": "main", "S3BucketName": "logs", "IsMultiRegionTrail": True}},
+    "GetEventSelectors": {"TrailARN": TRAIL, "EventSelectors": [MANAGEMENT]},
+    "ListTags": {"ResourceTagList": []},
 }
 Reply = tuple[int, bytes]
+Item = dict[str, Any]
 
 
 class Account:
     """The state, and what was seen: calls by name, looks that were asked for, the time of the last fix."""
 
     def __init__(self) -> None:
-        self.buckets = [f"broken-{number}" for number in range(100)]
+        self.buckets = NEW
         self.forget()
 
     def forget(self) -> None:
         self.rules: dict[str, bytes] = {}
+        self.items: dict[str, Item] = {}
         self.calls: Counter[str] = Counter()
         self.looks: list[dict[str, Any]] = []
         self.fixed = 0.0
@@ -97,12 +106,27 @@ class Account:
         return status, body
 
     def _json(self, service: str, operation: str, body: bytes) -> Reply:
-        answer = JSON_ANSWERS.get(operation, {})
+        answer, request = JSON_ANSWERS.get(operation, {}), json.loads(body)
         if operation == "PutEvents":
-            entries = json.loads(body)["Entries"]
+            entries = request["Entries"]
             self.looks += [json.loads(e["Detail"]) for e in entries if e["DetailType"] == "Holdfast Look"]
             answer = {"FailedEntryCount": 0, "Entries": [{"EventId": "0"} for _ in entries]}
+        if operation == "GetItem" and (item := self.items.get(str(request["Key"]))):
+            answer = {"Item": item}
+        for update in [request, *(part.get("Update", {}) for part in request.get("TransactItems", ()))]:
+            self._update(**update)
         return self._seen(f"{service}:{operation}", json.dumps(answer).encode())
+
+    def _update(self, Key: Item | None = None, UpdateExpression: str = "", **rest: Any) -> None:  # noqa: N803 - AWS's
+        """What DynamoDB makes of `SET a = :a, … REMOVE b, …`; conditions hold, where one client is alone."""
+        if Key is None or not UpdateExpression:
+            return
+        item, names = self.items.setdefault(str(Key), dict(Key)), rest.get("ExpressionAttributeNames", {})
+        sets, _, removes = UpdateExpression.removeprefix("SET ").partition(" REMOVE ")
+        for name, value in (part.split(" = ") for part in sets.split(", ")):
+            item[names.get(name, name)] = rest["ExpressionAttributeValues"][value]
+        for name in filter(None, removes.split(", ")):
+            item.pop(names.get(name, name), None)
 
     def _query(self, service: str, body: bytes) -> Reply:
         action = parse_qs(body.decode())["Action"][0]
@@ -164,7 +188,9 @@ class Connection(asyncio.Protocol):
             return
         self.received = rest[length:]
         status, body = self.account.answer(method, target, headers, rest[:length])
-        self.transport.write(b"HTTP/1.1 %d -\r\nx-amz-request-id: 0\r\ncontent-length: %d\r\n\r\n" % (status, len(body)))
+        self.transport.write(
+            b"HTTP/1.1 %d -\r\nx-amz-request-id: 0\r\ncontent-length: %d\r\n\r\n" % (status, len(body))
+        )
         self.transport.write(body)
 
 
