@@ -1,7 +1,7 @@
 """The CPU that a 256 MB function gets after INIT: 256/1769 of one (Lambda guide, "Configure Lambda function memory").
 
-Lambda hands it out in slices of 20 ms. A cgroup does the same here, of either version; where this user may not make
-one, the process is stopped and let go by signals.
+Lambda hands it out in slices of 20 ms, as people observe (pwrdrvr/lambda-dispatch, issue 246). A cgroup does the same
+here, of either version; where this user may not make one, the process is stopped and let go by signals.
 """
 
 import os
@@ -40,9 +40,11 @@ def slowed(process: "Popen[bytes]") -> Iterator[None]:
     over = threading.Event()
     beat = threading.Thread(target=_stop_and_go, args=(process.pid, over))
     beat.start()
-    yield
-    over.set()
-    beat.join()
+    try:
+        yield
+    finally:
+        over.set()
+        beat.join()
 
 
 @contextmanager

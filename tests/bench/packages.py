@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from holdfast_cli import project
+from holdfast_cli import project, template
 
 from .peers import BOTO3, CLOUDBOTS, CUSTODIAN, FLOOR, HOLDFAST, Peer
 
@@ -21,7 +21,8 @@ BUILT = project.ROOT / ".build" / "bench"
 GUARDRAIL = "s3_default_encryption"
 MIDNIGHT = (1980, 1, 1, 0, 0, 0)  # the same zip, whenever it is made
 
-SETTINGS = {"algorithm": "aws:kms"}
+STACK = ("Mode=enforce", "EncryptionAlgorithm=aws:kms")
+PLACE = {"AWS::AccountId": "123456789012", "AWS::Region": "eu-west-1", "AWS::Partition": "aws", "AWS::StackName": "h"}
 ON_CALL = {"type": "cloudtrail", "role": "custodian", "events": ["CreateBucket"]}
 BY_CLOCK = {"type": "periodic", "role": "custodian", "schedule": "rate(1 day)"}
 
@@ -56,12 +57,12 @@ def custodian_by_clock(python: str, topic: str) -> Peer:
 
 
 def _floor() -> Peer:
-    zipped = packed(BUILT / "floor", {"floor.py": HERE / "peers" / "floor.py"})
+    zipped = packed(BUILT / "floor", {"floor.py": HERE / "handlers" / "floor.py"})
     return Peer(FLOOR, "floor.handler", (BUILT / "floor",), 2000, {"function": zipped})
 
 
 def _bare(sdk: Path) -> Peer:
-    zipped = packed(BUILT / "bare", {"bare_boto3.py": HERE / "peers" / "bare_boto3.py"})
+    zipped = packed(BUILT / "bare", {"bare_boto3.py": HERE / "handlers" / "bare_boto3.py"})
     return Peer(BOTO3, "bare_boto3.handler", (BUILT / "bare", sdk), 2000, {"function": zipped})
 
 
@@ -72,21 +73,22 @@ def holdfast(topic: str, function: str = GUARDRAIL) -> Peer:
         "function": packed(folder, _files(project.FUNCTIONS / function)),
         "layer": packed(layer, _files(project.ROOT / ".build" / "layer")),
     }
-    environment = {
-        "HOLDFAST_TABLE": "holdfast",
-        "HOLDFAST_TOPIC": topic,
-        "HOLDFAST_SHARED": json.dumps({"mode": "enforce"}),
-        "HOLDFAST_SETTINGS": json.dumps(SETTINGS if function == GUARDRAIL else {}),
-        "HOLDFAST_SWEEP_HOURS": "24",
-        "POWERTOOLS_SERVICE_NAME": function.replace("_", "-"),
-    }
     module = next((project.FUNCTIONS / function).glob("*.py")).stem
-    return Peer(HOLDFAST, f"{module}.handler", (folder, layer / "python"), 10_000, zips, environment)
+    return Peer(HOLDFAST, f"{module}.handler", (folder, layer / "python"), 10_000, zips, environment(function, topic))
+
+
+def environment(function: str, topic: str) -> dict[str, str]:
+    """What the template gives the function, in a stack with these parameters."""
+    values = template.parameters(STACK) | PLACE | {"Topic": topic, "Ledger": "holdfast"}
+    resources = template.load()["Resources"].values()
+    (own,) = (r["Properties"] for r in resources if r["Properties"].get("CodeUri") == f"functions/{function}")
+    given = (part["Environment"]["Variables"] for part in (template.load()["Globals"]["Function"], own))
+    return {name: str(template.resolved(value, values)) for part in given for name, value in part.items()}
 
 
 def _cloudbots(sdk: Path, python: str) -> Peer:
     requests = _installed("cloudbots", python)
-    packed(BUILT / "cloudbots-function", {"cloudbots.py": HERE / "peers" / "cloudbots.py"})
+    packed(BUILT / "cloudbots-function", {"cloudbots.py": HERE / "handlers" / "cloudbots.py"})
     return Peer(CLOUDBOTS, "cloudbots.handler", (BUILT / "cloudbots-function", requests, sdk), 300)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 class Peer:
     """`paths` is what Lambda would have on sys.path: the function, its layer, the runtime's SDK.
 
-    `warm` is how many events a warm measurement takes, `swept` the buckets of a sweep (0: it has none); both only so
-    that slow peers don't take all day. `zips` are the bytes that would be uploaded, by part.
+    `warm` is how many events a warm measurement takes: slow peers must not take all day. `zips` are the bytes that are
+    uploaded, by part. `folder` is where it runs, if it reads files from there.
     """
 
     name: str
@@ -20,7 +20,6 @@ class Peer:
     zips: Mapping[str, int] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
-    note: str = ""
 
 
 HOLDFAST = "Holdfast"

@@ -1,5 +1,6 @@
 """The benchmark's own parts: what it counts, packs and reckons. No time is asserted."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,13 @@ def test_the_same_files_make_the_same_zip_whenever_it_is_made(tmp_path: Path) ->
     (tmp_path / "a.py").touch()
     packages.packed(tmp_path / "two", files)
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+
+
+def test_our_function_is_measured_in_the_environment_that_the_template_gives_it() -> None:
+    environment = packages.environment("s3_default_encryption", "the-topic")
+    assert environment["HOLDFAST_TOPIC"] == "the-topic"
+    assert json.loads(environment["HOLDFAST_SHARED"])["mode"] == "enforce"
+    assert json.loads(environment["HOLDFAST_SETTINGS"])["algorithm"] == "aws:kms"
 
 
 def run(cpu: float = 1.0, **calls: int) -> dict[str, Any]:
