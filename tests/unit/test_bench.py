@@ -101,7 +101,8 @@ def run(cpu: float = 1.0, **calls: int) -> dict[str, Any]:
 def results() -> dict[str, Any]:
     """A run in which every promise is kept."""
     peers = (HOLDFAST, BOTO3, CLOUDBOTS, CUSTODIAN)
-    cold = {name: {"init": 10.0, "fix": 100.0, "done": 110.0, "cpu": 90.0, "calls": {"get": 3}} for name in peers}
+    times = {"init": 10.0, "fix": 100.0, "done": 110.0, "cpu": 90.0, "rss": 40.0}
+    cold: dict[str, dict[str, Any]] = {name: {**times, "calls": {"get": 3}} for name in peers}
     cold[HOLDFAST]["fix"] = 20.0
     swept = {"buckets": 100, "seconds": 1.0, "calls_each": 2.0, "peak": 40}
     return {
