@@ -27,7 +27,7 @@ class Target:
         return self.measured <= self.most
 
     def row(self) -> tuple[str, ...]:
-        measured, most = (f"{value:,.3g}{self.unit}" for value in (self.measured, self.most))
+        measured, most = (f"{_short(value)}{self.unit}" for value in (self.measured, self.most))
         return self.what, measured, f"≤ {most}", "yes" if self.met else "**no**"
 
 
@@ -46,6 +46,10 @@ def targets(found: Found) -> Iterator[Target]:
     yield Target("layer, zipped, with the SDK", found["zips"][HOLDFAST]["layer"] / MB, 2, " MB")
     yield Target("largest function, zipped", max(found["functions"].values()) / KB, 5, " KB")
     yield Target("calls of a sweep for each bucket", found["sweeps"][HOLDFAST]["calls_each"], 3)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def total(run: Found) -> int:
