@@ -47,7 +47,7 @@ docs-check: dev ## fails when a generated page is stale
 	$(RUN) holdfast_cli.docs --check
 
 bench: dev ## speed, size and cost, beside others; writes docs/performance.md and docs/cost.md
-	PYTHONPATH=tests UV="$(UV)" $(RUN) bench $(ARGS)
+	PYTHONPATH=tests UV="$(abspath $(UV))" $(RUN) bench $(ARGS)
 
 check: lint types template checkov docs-check test demo e2e ## all that CI does
 

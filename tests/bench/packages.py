@@ -18,11 +18,13 @@ from .peers import BOTO3, CLOUDBOTS, CUSTODIAN, FLOOR, HOLDFAST, Peer
 
 HERE = Path(__file__).parent
 BUILT = project.ROOT / ".build" / "bench"
+LAYER = BUILT / "layer"
 GUARDRAIL = "s3_default_encryption"
 MIDNIGHT = (1980, 1, 1, 0, 0, 0)  # the same zip, whenever it is made
 
 STACK = ("Mode=enforce", "EncryptionAlgorithm=aws:kms")
 PLACE = {"AWS::AccountId": "123456789012", "AWS::Region": "eu-west-1", "AWS::Partition": "aws", "AWS::StackName": "h"}
+NOTHING = {"Ref": "AWS::NoValue"}
 ON_CALL = {"type": "cloudtrail", "role": "custodian", "events": ["CreateBucket"]}
 BY_CLOCK = {"type": "periodic", "role": "custodian", "schedule": "rate(1 day)"}
 
@@ -46,6 +48,7 @@ def version_of(python: str) -> str:
 
 def all_peers(python: str, topic: str) -> list[Peer]:
     """Builds everybody's package."""
+    _build_layer(python)
     sdk = _installed("runtime", python)
     bots, custodian = _cloudbots(sdk, python), _custodian(sdk, python, topic, ON_CALL)
     return [_floor(), holdfast(topic), _bare(sdk), bots, custodian]
@@ -67,14 +70,20 @@ def _bare(sdk: Path) -> Peer:
 
 
 def holdfast(topic: str, function: str = GUARDRAIL) -> Peer:
-    """One of our functions, in the environment that the template gives it."""
+    """One of our functions, in the environment that the template gives it, with the layer as it is deployed."""
     folder, layer = BUILT / f"holdfast-{function}", BUILT / "holdfast-layer"
     zips = {
         "function": packed(folder, _files(project.FUNCTIONS / function)),
-        "layer": packed(layer, _files(project.ROOT / ".build" / "layer")),
+        "layer": packed(layer, _files(LAYER)),
     }
     module = next((project.FUNCTIONS / function).glob("*.py")).stem
     return Peer(HOLDFAST, f"{module}.handler", (folder, layer / "python"), 10_000, zips, environment(function, topic))
+
+
+def _build_layer(python: str) -> None:
+    shutil.rmtree(LAYER, ignore_errors=True)
+    make = ["make", "-s", "-C", str(project.ROOT / "layers/holdfast"), "build-Engine", f"ARTIFACTS_DIR={LAYER}"]
+    subprocess.run([*make, f"PIP={os.environ['UV']} pip", f"PYTHON={python}"], check=True)
 
 
 def environment(function: str, topic: str) -> dict[str, str]:
@@ -83,7 +92,8 @@ def environment(function: str, topic: str) -> dict[str, str]:
     resources = template.load()["Resources"].values()
     (own,) = (r["Properties"] for r in resources if r["Properties"].get("CodeUri") == f"functions/{function}")
     given = (part["Environment"]["Variables"] for part in (template.load()["Globals"]["Function"], own))
-    return {name: str(template.resolved(value, values)) for part in given for name, value in part.items()}
+    named = {name: value for part in given for name, value in part.items() if value != NOTHING}
+    return {name: str(template.resolved(value, values)) for name, value in named.items()}
 
 
 def _cloudbots(sdk: Path, python: str) -> Peer:
@@ -134,7 +144,7 @@ def function_sizes() -> dict[str, int]:
 
 def layer_version(name: str) -> str:
     """Of a library in the layer, as it was installed."""
-    found = next((project.ROOT / ".build" / "layer" / "python").glob(f"{name}-*.dist-info"), None)
+    found = next((LAYER / "python").glob(f"{name}-*.dist-info"), None)
     return found.name.removesuffix(".dist-info").rpartition("-")[2] if found else "?"
 
 

@@ -29,7 +29,7 @@ from holdfast_cli.local_cloud.identity import Identity
 from holdfast_cli.local_cloud.server import ACCOUNT
 from iam_needs import Call, needs
 from roles import Statement
-from support import FAR_FUTURE, LOADER, ME, REGION
+from support import ALL_MODELS, FAR_FUTURE, ME, REGION
 
 ADMIN, SOMEBODYS = "admin", "somebodys"
 STACK, HERE, WATCH = "holdfast", Place(ACCOUNT, "us-east-1"), "Watch"
@@ -357,9 +357,9 @@ class Copy:
         self._calls: list[Call] = []
         self._identity = identity
         deployed = stage.function(function)
-        self._world = World.of(deployed["FunctionArn"], deployed["Environment"]["Variables"])
+        self._world = World.of({"AWS_REGION": REGION} | deployed["Environment"]["Variables"])
         session = self._world.aws.session
-        session.register_component("data_loader", LOADER)
+        session.register_component("data_loader", ALL_MODELS)
         session.register("before-parameter-build", self._note)
         session.register("after-call", self._judge)
 

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+import botocore
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -53,7 +54,8 @@ class Aws(TypedClients):
             retries={"mode": "adaptive", "total_max_attempts": 4},
             connect_timeout=2,
             read_timeout=10,
-            user_agent_extra="holdfast",
+            # What botocore would put together anew, twice for every call, is a tenth of what an event costs.
+            user_agent=f"holdfast Botocore/{botocore.__version__}",
             s3=addressing,
         )
         self._config = defaults.merge(config) if config else defaults

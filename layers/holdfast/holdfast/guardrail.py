@@ -77,7 +77,6 @@ class Guardrail(Generic[State, Settings]):
 
     def __call__(self, raw: dict[str, Any], context: Any) -> dict[str, str]:
         """Lambda's entry. Returns the outcome by target."""
-        telemetry.count("event")
         try:
             return self.handle(raw, wired(), Delivery.of(context))
         finally:
