@@ -204,7 +204,9 @@ def items() -> list[dict[str, Any]]:
 
 
 def _value(name: str, value: Any) -> Any:
-    return json.loads(value) if name in ("open", "baseline", "allowed", "told", "record", "version") else value
+    return (
+        json.loads(value) if name in ("open", "baseline", "allowed", "told", "contest", "record", "version") else value
+    )
 
 
 def records() -> list[dict[str, Any]]:

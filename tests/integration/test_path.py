@@ -282,7 +282,7 @@ def test_stale_settings_are_used_and_said_to_be_stale(caplog: pytest.LogCaptureF
 def test_the_lease_of_a_dead_run_ends_and_a_look_tells_what_it_fixed() -> None:
     set_flag("bad")
     with pytest.raises(Died):
-        handle(hook=dying(6, "before-call"), ends=1_000)  # the fix is made, nobody was told
+        handle(hook=dying(7, "before-call"), ends=1_000)  # the fix is made, nobody was told
     assert flag() == "good"
     assert handle(look(ID, TARGET), delivery="watch").outcome == "remediated"
     assert [message["event_id"] for message in heard()] == ["event-1"]
@@ -291,7 +291,7 @@ def test_the_lease_of_a_dead_run_ends_and_a_look_tells_what_it_fixed() -> None:
 def test_a_live_lease_is_respected_by_a_compliant_look() -> None:
     set_flag("bad")
     with pytest.raises(Died):
-        handle(hook=dying(6, "before-call"))
+        handle(hook=dying(7, "before-call"))
     assert handle(look(ID, TARGET), delivery="watch").outcome == "compliant"
     assert len(still_open()) == 1
     assert heard() == []

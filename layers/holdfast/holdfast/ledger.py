@@ -8,9 +8,11 @@ A page is one DynamoDB item, so the whole memory of a target costs one read:
     baseline            the last known good state
     allowed             the state that a principal's exemption allowed
     told                what was told last of a violation that stands, so that it is told once
+    contest             how often it was fixed of late
     rev                 counts the writes; every write is conditional on the one it has seen
 
 A closed record has the key `<target>#record#<id>` and expires; a version of the baseline `<target>#baseline#<version>`.
+What one actor broke within an hour is counted under `actor`, `<ARN>#<hour>`.
 The ledger is not a lock on safety: when DynamoDB fails the page is `lost`, fixes and messages go ahead, and the
 invocation fails at the end.
 """
@@ -25,11 +27,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from holdfast import shape
 from holdfast.aws import Aws, error_code
+from holdfast.contest import HOUR, Contest
 from holdfast.model import ApiCall, Outcome, Record
 
 INDEX = "due"
 PENDING = {"S": "pending"}
 SURVEY = "#survey"
+ACTOR = "actor"
 SWEEP = ("watch", "#sweep")
 STANDING = (Outcome.AUDITED, Outcome.EXEMPT, Outcome.ESCALATED)
 DAY = 86_400
@@ -119,6 +123,29 @@ class Ledger:
             ExpressionAttributeValues={":until": {"N": str(until)}, ":seen": {"N": str(seen)}},
         )
 
+    def count(self, actor: str, hour: int) -> int:
+        """One more of the fixes that an actor caused in this hour (since the epoch): how many these are.
+
+        0 when DynamoDB fails: what counts fixes must not stand in the way of one.
+        """
+        try:
+            answer = self.aws.apply(
+                ApiCall(
+                    "dynamodb",
+                    "update_item",
+                    {
+                        "TableName": self.table,
+                        "Key": _key(ACTOR, f"{actor}#{hour}"),
+                        "UpdateExpression": "ADD fixes :one SET expires = :later",
+                        "ExpressionAttributeValues": {":one": {"N": "1"}, ":later": {"N": str((hour + 2) * HOUR)}},
+                        "ReturnValues": "UPDATED_NEW",
+                    },
+                )
+            )
+        except (ClientError, BotoCoreError):
+            return 0
+        return int(answer["Attributes"]["fixes"]["N"])
+
     def survey_ends(self, guardrail: str) -> int:
         """Until when what a sweep finds counts as older than Holdfast; 0 if there was no sweep yet."""
         return self._clock(guardrail, SURVEY)
@@ -189,6 +216,7 @@ class Page:
     baseline: Baseline | None = None
     allowed: Allowed | None = None
     told: Told | None = None
+    contest: Contest | None = None
     lost: Exception | None = None
 
     def load(self) -> None:
@@ -203,6 +231,7 @@ class Page:
         self.rev = int(item["rev"]["N"]) if "rev" in item else 0
         self.open, self.baseline = _parsed(Record, item, "open"), _parsed(Baseline, item, "baseline")
         self.allowed, self.told = _parsed(Allowed, item, "allowed"), _parsed(Told, item, "told")
+        self.contest = _parsed(Contest, item, "contest")
 
     def must_be_known(self) -> None:
         """Raises LedgerLost if DynamoDB failed: for when only changing nothing is at stake."""
@@ -211,7 +240,7 @@ class Page:
 
     def keep(self, record: Record, due: int) -> None:
         """The record is open, and the watch looks at it when it is due. Raises Moved if another run was here."""
-        self._commit({"open": record}, due)
+        self._commit({"open": record, "contest": self.contest}, due)
         self.open = record
 
     def remember(self, baseline: Baseline | None, told: Told | None = None) -> None:
@@ -237,13 +266,19 @@ class Page:
         A page that another run has written meanwhile was told and closed by it. Raises LedgerLost if DynamoDB failed.
         """
         told = Told(record.outcome, standing or record.what) if record.outcome in STANDING else None
-        values = {"open": None, "told": told, "baseline": baseline, "allowed": allowed}
+        values = {"open": None, "told": told, "baseline": baseline, "allowed": allowed, "contest": self.contest}
         history = {"record": _text(record), "expires": {"N": str(record.closed + self.ledger.days * DAY)}}
         puts = [self._put(f"record#{record.id}", history), *self._versioned(baseline)]
         try:
             self._commit(values, due, puts)
         except Moved:
             return
+        self.must_be_known()
+
+    def settle(self) -> None:
+        """The fight is over and told. Raises Moved and LedgerLost."""
+        self.contest = None
+        self._commit({"contest": None}, 0)
         self.must_be_known()
 
     def _versioned(self, baseline: Baseline | None) -> list[dict[str, Any]]:
@@ -258,6 +293,8 @@ class Page:
     def _commit(self, values: Mapping[str, Any], due: int, puts: list[dict[str, Any]] | None = None) -> None:
         if self.lost:
             return
+        if self.contest and self.contest.is_fought:
+            due = due or self.contest.ends
         update = self._update(values, due)
         call = ApiCall("dynamodb", "update_item", update)
         if puts:

@@ -41,6 +41,8 @@ HEADLINES = {
     "compliant": "is in order",
 }
 
+FOUGHT_OVER = "was broken again and is back; it keeps being broken, and needs a person"
+
 
 def tell(record: Record, topic: str, bus: str) -> tuple[ApiCall, ...]:
     """The calls that tell a record: SNS for people and queues, EventBridge for others to build on."""
@@ -126,7 +128,8 @@ def mail(record: Record) -> str:
 
 
 def _facts(record: Record) -> Iterator[str]:
-    yield f"{clean(record.target)} {HEADLINES[record.outcome]}."
+    fought_over = record.outcome == "escalated" and record.applied and record.reason
+    yield f"{clean(record.target)} {FOUGHT_OVER if fought_over else HEADLINES[record.outcome]}."
     yield ""
     yield f"Guardrail: {record.guardrail} ({record.severity}), account {record.account}, {record.region}"
     yield f"Found:     {clean(record.what)}"

@@ -34,7 +34,9 @@ class SharedSettings:
 
     `mode` is for all guardrails, `modes` for one each. `break_glass_arns` always alert and are never locked out.
     Changes by `baseline_principals` are the new good state; the defensive acts of `responder_principals` stand.
-    Until `remediate_existing`, what was wrong before Holdfast enforced is only audited.
+    Until `remediate_existing`, what was wrong before Holdfast enforced is only audited. Past `fixes_per_target` in an
+    hour a thing is put right once a minute; past `fixes_per_actor` what one actor breaks waits for the next hour, but
+    for what is critical; a fix of more than `calls_per_fix` calls is left to a person.
     """
 
     mode: Mode = "audit"
@@ -43,6 +45,14 @@ class SharedSettings:
     baseline_principals: tuple[PrincipalArn, ...] = ()
     responder_principals: tuple[PrincipalArn, ...] = ()
     remediate_existing: bool = False
+    fixes_per_target: int = 60
+    fixes_per_actor: int = 200
+    calls_per_fix: int = 25
+
+    def __post_init__(self) -> None:
+        for name in ("fixes_per_target", "fixes_per_actor", "calls_per_fix"):
+            if getattr(self, name) < 1:
+                raise shape.Misshapen(f"{name}: must be at least 1")
 
 
 @dataclass(frozen=True)

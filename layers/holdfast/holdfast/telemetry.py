@@ -26,7 +26,8 @@ def delay(event_time: str) -> None:
 
 
 def flush() -> None:
-    metrics.flush_metrics()
+    if metrics.metric_set:
+        metrics.flush_metrics()
 
 
 def unrecorded(record: Any) -> None:

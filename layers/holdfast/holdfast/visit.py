@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 
 from holdfast import shape, telemetry
 from holdfast.aws import error_code
-from holdfast.event import Arn, Event
+from holdfast.contest import FOUGHT_OVER, HOUR, Contest, fixed, owner, tried
+from holdfast.event import Actor, Arn, Event
 from holdfast.ledger import Allowed, Baseline, LedgerLost, Moved, Page, Told, now
 from holdfast.message import tell
 from holdfast.model import Case, Outcome, Record, Settings, State, Violation
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ROUNDS = 3
+TICK = 60  # seconds between two ticks of the watch
 TOLD_AFTER = 3600  # seconds that a fix may be deferred before that is told
 MARGIN = 30  # seconds after a function's time-out when its run is surely over
 
@@ -94,6 +96,7 @@ class Visit(Generic[State, Settings]):
     def _attempt(self) -> Outcome:
         self.page = self.world.ledger.page(self.world.guardrail, self.target)
         self.case = self._case()
+        self._settle()
         self.state, violation = self._look()
         if violation is None:
             return self._compliant()
@@ -101,6 +104,17 @@ class Visit(Generic[State, Settings]):
             if decided := decide(violation):
                 return decided
         return self._mend(violation)
+
+    def _settle(self) -> None:
+        """Tells how a fight ended that nobody has gone on with for an hour."""
+        contest = self.page.contest
+        if contest is None or not contest.is_fought or now() < contest.ends or self.page.open:
+            return
+        self.state = None
+        what = f"nobody has broken it for an hour; before that it was {contest.summary()}"
+        record = replace(self._record(Violation(what)), actor=Actor(), outcome=Outcome.COMPLIANT.value, closed=now())
+        self._tell(record)
+        self.page.settle()
 
     def _case(self) -> Case[State, Settings]:
         stored, kind = self._evidence(), self.guardrail.baseline
@@ -215,7 +229,10 @@ class Visit(Generic[State, Settings]):
         )
 
     def _unfixable(self, violation: Violation) -> Outcome | None:
-        audit = self._audit_reason(violation)
+        audit, most = self._audit_reason(violation), self.choices.shared.calls_per_fix
+        if len(violation.fix) > most:
+            too_many = f"The fix takes {len(violation.fix)} calls, and calls_per_fix is {most}."
+            violation = replace(violation, fix=(), undo=(), todo=f"{too_many} {violation.todo}".strip())
         if violation.later and audit:
             return self._conclude(violation, Outcome.AUDITED, audit)
         if violation.later and self.page.open and not self._mine(self.page.open):
@@ -249,7 +266,10 @@ class Visit(Generic[State, Settings]):
     def _mend(self, violation: Violation) -> Outcome:
         record = replace(self._record(violation), applied=True)
         mine = self.page.open is None or self._mine(self.page.open)
+        if mine and (capped := self._capped(record)):
+            return self._defer(self._record(violation), *capped)
         if mine:
+            self.page.contest = tried(self.page.contest, now())
             self._keep(record)
         for _ in range(ROUNDS):
             refused = self._apply(violation)
@@ -268,10 +288,29 @@ class Visit(Generic[State, Settings]):
                 self._keep(record)
         raise StillViolating(f"{self.target}: {violation.what}")
 
+    def _capped(self, record: Record) -> tuple[int, str] | None:
+        """For how many seconds a fix has to wait, and why. What has waited comes again as a look, and is not capped."""
+        limits, contest, hour = self.choices.shared, self.page.contest, now() // HOUR
+        if not self.event.is_call or self.page.lost:
+            return None
+        if contest and contest.tries_at(now()) >= limits.fixes_per_target:
+            return TICK, f"past {limits.fixes_per_target} fixes within an hour it is put right once a minute"
+        if self.guardrail.severity == "critical" or self.page.open or not self.case.actor:
+            return None
+        caused = self.world.ledger.count(self.case.actor, hour)
+        if caused <= limits.fixes_per_actor:
+            return None
+        why = f"{self.case.actor} broke more than {limits.fixes_per_actor} things within an hour"
+        if (caused - 1) % limits.fixes_per_actor == 0:
+            todo = "Find out what it does, and stop it. What it breaks is put right when the hour is over."
+            self._tell(replace(record, applied=False, reason=why, todo=todo, outcome=Outcome.ESCALATED.value))
+        return (hour + 1) * HOUR - now(), why
+
     def _joined(self, record: Record) -> Outcome:
         """The run that holds the open record tells; but not that somebody else did this too."""
         holder = self.page.open.actor if self.page.open else None
-        if self.event.is_call and holder and holder.arn != record.actor.arn:
+        fought = self.page.contest is not None and self.page.contest.is_fought
+        if self.event.is_call and holder and holder.arn != record.actor.arn and not fought:
             done = replace(record, left=shape.plain(self.state), outcome=Outcome.REMEDIATED.value, closed=now())
             self._tell(done)
         return Outcome.REMEDIATED
@@ -307,6 +346,9 @@ class Visit(Generic[State, Settings]):
 
     def _defer(self, record: Record, seconds: int, why: str) -> Outcome:
         """Work in hand, for the watch to see to. It is told when it ends, or once if that takes long."""
+        waits = self.page.open
+        if self.event.is_call and waits and waits.lease == 0 and waits.reason == why:
+            return Outcome.DEFERRED
         waiting = replace(record, reason=why, lease=0)  # nobody's run: whoever looks next takes it over
         if now() - record.opened > TOLD_AFTER and not record.outcome:
             waiting = replace(waiting, outcome=Outcome.DEFERRED.value, closed=now())
@@ -417,12 +459,30 @@ class Visit(Generic[State, Settings]):
         """Tells, then closes: whoever dies in between tells again. `standing` is what is still wrong, if not `what`."""
         closed = replace(record, closed=now())
         outcome = Outcome(closed.outcome)
-        if not quiet:
+        contest = self._counted(closed)
+        if contest and contest.fixes == FOUGHT_OVER:
+            self._tell(self._fought(closed, contest))
+        elif not quiet and not (contest and contest.is_fought):
             self._tell(closed)
         good = outcome in (Outcome.REMEDIATED, Outcome.COMPLIANT)
         kept = baseline or (self._baseline() if good else self.page.baseline)
         self.page.close(closed, kept, allowed, due, standing)
         return outcome
+
+    def _counted(self, record: Record) -> Contest | None:
+        """The fight over the target, if this record is a fix of it."""
+        if record.outcome != Outcome.REMEDIATED.value or self.page.contest is None:
+            return None
+        broken = self.event.epoch if self.event.is_call and record.event_id == self.event.id else 0
+        self.page.contest = fixed(self.page.contest, record.actor, broken or record.opened, now())
+        return self.page.contest
+
+    def _fought(self, record: Record, contest: Contest) -> Record:
+        todo = (
+            f"It is likely to be {owner(record.actor)}: change it there, or exempt the target. "
+            "Every break is put right; you hear of it again when it is over."
+        )
+        return replace(record, outcome=Outcome.ESCALATED.value, reason=f"It was {contest.summary()}.", todo=todo)
 
     def _tell(self, record: Record) -> None:
         for call in tell(record, self.world.topic, self.world.bus):

@@ -1,0 +1,194 @@
+"""What is broken again and again: every break is put right, people hear of it once, and limits hold. On moto."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+import time_machine
+from holdfast import Violation
+from holdfast_cli import project
+from support import MALLORY, ME, Result, account, call, heard, items, look, make_bucket, run, still_open
+
+ID = "s3-default-encryption"
+TARGET = "arn:aws:s3:::lake"
+START = 1_800_000_000 - 1_800_000_000 % 3600
+KMS = {"algorithm": "aws:kms"}
+OWNER = f"arn:aws:iam::{ME}:role/deploy"
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(START, tick=False) as clock, account():
+        make_bucket()
+        yield clock
+
+
+def weaken(bucket: str = "lake") -> None:
+    rule: Any = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    boto3.client("s3").put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+
+
+def algorithm(bucket: str = "lake") -> str:
+    answer = boto3.client("s3").get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    return answer["Rules"][0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]
+
+
+def strike(number: int, bucket: str = "lake", guardrail: str = ID, **more: Any) -> Result:
+    """Somebody weakens the bucket, and the event comes."""
+    weaken(bucket)
+    detail = {key: more.pop(key) for key in ("actor", "userAgent") if key in more}
+    event = call("s3", "PutBucketEncryption", {"bucketName": bucket}, id=f"event-{number}", **detail)
+    return run(guardrail, event, KMS, delivery=f"delivery-{number}", **more)
+
+
+def tick(number: int, **more: Any) -> Result:
+    """The watch asks for another look at what is due."""
+    return run(ID, look(ID, TARGET, id=f"tick-{number}"), KMS, delivery=f"tick-{number}", **more)
+
+
+def due() -> int:
+    (page,) = [item for item in items() if item["target"] == TARGET]
+    return int(page.get("due", 0))
+
+
+def test_every_break_is_put_right_and_the_third_message_is_the_last(clock: time_machine.Traveller) -> None:
+    for number in range(10):
+        clock.shift(30)
+        assert strike(number, userAgent="APN/1.0 HashiCorp/1.0 Terraform/1.9").outcome == "remediated"
+        assert algorithm() == "aws:kms"
+    told = heard()
+    assert [message["outcome"] for message in told] == ["remediated", "remediated", "escalated"]
+    assert (
+        told[-1]["reason"]
+        == f"It was put right 3 times since 2027-01-15T08:00+00:00, broken for 0 s in all, by {MALLORY} (3)."
+    )
+    assert "likely to be Terraform" in told[-1]["todo"]
+    assert len([item for item in items() if "record" in item]) == 10
+
+
+def test_when_it_is_over_that_is_told_with_the_time_that_it_was_unsafe(clock: time_machine.Traveller) -> None:
+    for number in range(5):
+        weaken()
+        event = call("s3", "PutBucketEncryption", {"bucketName": "lake"}, id=f"event-{number}")
+        event["detail"]["eventTime"] = "2027-01-15T08:00:00Z"
+        clock.move_to(START + 20 * (number + 1))
+        run(ID, event, KMS, delivery=f"delivery-{number}")
+    heard()
+    assert due() == START + 100 + 3600
+    clock.move_to(due())
+    assert tick(1).outcome == "compliant"
+    (told,) = heard()
+    assert told["outcome"] == "compliant"
+    assert "put right 5 times" in told["what"]
+    assert f"broken for {20 + 40 + 60 + 80 + 100} s in all, by {MALLORY} (5)" in told["what"]
+    assert due() == 0
+    assert tick(2).outcome == "compliant"
+    assert heard() == []
+
+
+def test_breaks_an_hour_apart_are_no_fight(clock: time_machine.Traveller) -> None:
+    for number in range(5):
+        clock.shift(3601)
+        strike(number)
+    assert [message["outcome"] for message in heard()] == ["remediated"] * 5
+
+
+def test_past_the_limit_a_thing_is_put_right_once_a_minute_and_never_dropped(clock: time_machine.Traveller) -> None:
+    results = [strike(number, fixes_per_target=5) for number in range(40)]
+    assert [result.outcome for result in results] == ["remediated"] * 5 + ["deferred"] * 35
+    assert [result.writes for result in results[5:]] == [[]] * 35
+    assert sum("UpdateItem" in result.calls for result in results[5:]) == 1, "what waits is not written again"
+    assert due() == START + 60
+    clock.move_to(START + 61)
+    assert tick(1, fixes_per_target=5).outcome == "remediated"
+    assert algorithm() == "aws:kms"
+    assert still_open() == []
+    assert [message["outcome"] for message in heard()] == ["remediated", "remediated", "escalated"]
+
+
+def test_the_limit_is_for_an_hour(clock: time_machine.Traveller) -> None:
+    assert [strike(n, fixes_per_target=2).outcome for n in range(3)] == ["remediated", "remediated", "deferred"]
+    clock.move_to(START + 3600)
+    assert tick(1, fixes_per_target=2).outcome == "remediated"
+    assert strike(4, fixes_per_target=2).outcome == "remediated"
+
+
+def test_a_fix_that_never_helps_does_not_go_round_for_ever(clock: time_machine.Traveller) -> None:
+    """Somebody undoes each write at once: the guardrail's own write comes back as an event and is tried again."""
+
+    def undone(world: Any) -> None:
+        world.aws.session.register("after-call.s3.PutBucketEncryption", lambda **_: weaken())
+
+    ends = []
+    for number in range(10):
+        try:
+            ends.append(strike(number, fixes_per_target=4, hook=undone, ends=0).outcome)
+        except ExceptionGroup as errors:
+            ends.append(type(errors.exceptions[0]).__name__)
+    assert ends == ["StillViolating"] * 4 + ["deferred"] * 6
+    assert due() == START + 60
+
+
+def test_what_one_actor_breaks_past_the_limit_waits_and_a_person_is_asked_once(clock: time_machine.Traveller) -> None:
+    for number in range(6):
+        make_bucket(f"lake-{number}")
+        strike(number, f"lake-{number}", fixes_per_actor=3)
+    assert [algorithm(f"lake-{n}") for n in range(6)] == ["aws:kms"] * 3 + ["AES256"] * 3
+    assert {record["outcome"] for record in still_open()} == {""}
+    assert len(still_open()) == 3
+    told = heard()
+    assert [message["outcome"] for message in told] == ["remediated"] * 3 + ["escalated"]
+    assert told[-1]["reason"] == f"{MALLORY} broke more than 3 things within an hour"
+    make_bucket("lake-9")
+    strike(20, "lake-9", actor=OWNER, fixes_per_actor=3)
+    assert algorithm("lake-9") == "aws:kms", "others are not made to wait for it"
+    clock.move_to(START + 3600)
+    for number in range(3, 6):
+        target = f"{TARGET}-{number}"
+        run(ID, look(ID, target), KMS, delivery=f"tick-{number}", fixes_per_actor=3)
+    assert [algorithm(f"lake-{n}") for n in range(6)] == ["aws:kms"] * 6
+    assert still_open() == []
+
+
+def test_decoys_do_not_hold_up_what_is_critical(clock: time_machine.Traveller) -> None:
+    for number in range(3):
+        make_bucket(f"decoy-{number}")
+        strike(number, f"decoy-{number}", fixes_per_actor=1)
+    kms = boto3.client("kms")
+    key = kms.create_key()["KeyMetadata"]
+    kms.schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=7)
+    event = call(
+        "kms", "ScheduleKeyDeletion", {"keyId": key["KeyId"]}, resources=[{"ARN": key["Arn"], "accountId": ME}]
+    )
+    assert run("kms-key-deletion", event, fixes_per_actor=1).outcome == "remediated"
+
+
+def test_a_fix_of_too_many_calls_is_left_to_a_person(clock: time_machine.Traveller) -> None:
+    handler = project.load(ID).handler
+
+    def twofold(state: Any, case: Any) -> Violation | None:
+        found: Violation | None = handler.evaluate(state, case)
+        return replace(found, fix=found.fix * 2) if found else None
+
+    assert strike(1, handler=replace(handler, evaluate=twofold), calls_per_fix=1).outcome == "escalated"
+    assert algorithm() == "AES256"
+    assert [message["todo"] for message in heard()] == ["The fix takes 2 calls, and calls_per_fix is 1."]
+
+
+def test_an_unfinished_try_is_no_break(clock: time_machine.Traveller) -> None:
+    """Lambda tries a failed delivery twice more: that is one break, not three."""
+
+    def down(world: Any) -> None:
+        def refuse(model: Any, **_: Any) -> None:
+            if model.name == "Publish":
+                raise ConnectionError
+
+        world.aws.session.register("before-call", refuse)
+
+    for _ in range(2):
+        with pytest.raises(ExceptionGroup):
+            strike(1, hook=down)
+    assert strike(1).outcome == "remediated"
+    assert [message["outcome"] for message in heard()] == ["remediated"]
