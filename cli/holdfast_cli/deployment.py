@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 from holdfast import shape
 from holdfast.guardrail import Guardrail
 from holdfast.settings import PATH, Choices, Defaults, Mode, choose
@@ -30,6 +32,15 @@ def known(guardrail: str) -> str:
 def handler(guardrail: str) -> Handler:
     found: Handler = project.load(guardrail).handler
     return found
+
+
+def outputs(stack: str) -> dict[str, str]:
+    """The outputs of a deployed stack, with the caller's credentials. Raises Complaint."""
+    try:
+        (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except (ClientError, BotoCoreError) as error:
+        raise Complaint(f"AWS: {error}; sign in, choose a profile with AWS_PROFILE, or name the --stack") from None
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 
 @dataclass(frozen=True)

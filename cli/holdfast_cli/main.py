@@ -9,7 +9,7 @@ import typer
 from rich.markdown import Markdown
 from typer.core import TyperGroup
 
-from holdfast_cli import checks, events, listing, live, pages, rehearsal, render, shell
+from holdfast_cli import checks, events, listing, live, pages, redrive, rehearsal, render, shell
 from holdfast_cli.deployment import Deployment, known, read_tree
 from holdfast_cli.errors import Complaint
 
@@ -111,6 +111,40 @@ def validate(
     raise typer.Exit(int(not valid))
 
 
+def redrive_letters(
+    guardrail: Annotated[str, typer.Option(help="Only this guardrail's.")] = "",
+    id: Annotated[list[str] | None, typer.Option(help="Only this message; the beginning of its id is enough.")] = None,
+    since: Annotated[str, typer.Option(metavar="TIME", help="Only since 2026-01-31T12:00 (UTC), or 90m, 6h, 2d.")] = "",
+    send: Annotated[bool, typer.Option("--send", help="Hand them to their functions again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --send: don't ask.")] = False,
+    stack: Annotated[str, typer.Option(help="The stack's name.")] = "holdfast",
+    json: Json = False,
+) -> None:
+    """What nobody could deliver or finish: why, and with --send back to the functions it was meant for."""
+    own = guardrail if guardrail in ("", redrive.WATCH) else known(guardrail)
+    wanted = redrive.Wanted(own, tuple(id or ()), redrive.moment(since) if since else 0)
+    if json and send and not yes:
+        raise Complaint("--json can't ask: add --yes")
+    office = redrive.Office(stack)
+    with office.letters() as held:
+        found = [each for each in held if each.letter in wanted]
+        if send and found and not yes:
+            _ask(found)
+        letters = [office.send(each) if send else each.letter for each in found]
+    if json:
+        render.as_json(letters)
+    else:
+        render.as_lines(render.sent(letters) if send else render.letters(letters))
+    raise typer.Exit(int(any(not letter.went or letter.trouble for letter in letters)))
+
+
+def _ask(found: list[redrive.Held]) -> None:
+    """Shows them first. Raises Abort when the answer is no."""
+    render.as_lines(render.letters([each.letter for each in found]))
+    good = sum(not each.letter.trouble for each in found)
+    typer.confirm(f"Hand {good} of these {len(found)} to their functions again?", abort=True, err=True)
+
+
 def demo(json: Json = False) -> None:
     """Incidents, played in an AWS account on this machine: who did what, what was put back, and how fast."""
     from holdfast_cli.demo.command import demo as play  # with it comes the local cloud, which the others don't need
@@ -143,6 +177,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "explain": explain,
     "invoke": invoke,
     "validate": validate,
+    "redrive": redrive_letters,
 }
 
 app = typer.Typer(cls=Commands, help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)

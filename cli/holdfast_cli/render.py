@@ -1,11 +1,11 @@
 """How results look: with colour in a terminal, as plain lines in a pipe, as JSON for machines."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from holdfast import shape
-from holdfast.message import clean, command, mail
+from holdfast.message import clean, command, mail, stamp
 from rich.console import Console
 from rich.table import Table
 
@@ -13,9 +13,11 @@ from holdfast_cli.checks import Finding
 from holdfast_cli.listing import Entry
 from holdfast_cli.live import Look
 from holdfast_cli.preview import Sight
+from holdfast_cli.redrive import Letter
 from holdfast_cli.rehearsal import Run
 
 STYLES = {"#": "bold", "!": "red", "~": "dim"}
+SHOWN = 5  # targets of one letter
 Line = tuple[str, str]
 
 
@@ -116,3 +118,37 @@ def run(done: Run) -> Iterator[Line]:
     yield "#", "\nlog"
     yield from (("~", f"  {line}") for line in done.log)
     yield from (("~", f"note: {note}") for note in done.notes)
+
+
+def letters(found: Sequence[Letter]) -> Iterator[Line]:
+    """Dead letters, for a person. All that they say was written by somebody else."""
+    for letter in found:
+        yield "#", f"{stamp(letter.since)}  {letter.queue}  {letter.guardrail or 'for nobody'}  {letter.id}"
+        yield from (("", f"  {line}") for line in _content(letter))
+        if letter.trouble:
+            yield "!", f"  {clean(letter.trouble)}"
+    if not found:
+        yield "", "no such message lies in the queues"
+
+
+def _content(letter: Letter) -> Iterator[str]:
+    if letter.what:
+        yield clean(letter.what)
+    yield from (f"on {clean(target)}" for target in letter.targets[:SHOWN])
+    if len(letter.targets) > SHOWN:
+        yield f"and {len(letter.targets) - SHOWN} more"
+    if letter.why:
+        yield f"tried {times(letter.tries)}: {clean(letter.why)}"
+
+
+def sent(letters: Sequence[Letter]) -> Iterator[Line]:
+    """What came of sending them, a line each."""
+    for letter in letters:
+        about = f"{letter.id}  {letter.guardrail or 'for nobody'}  {clean(letter.what, 200)}"
+        yield "!" if letter.trouble else "", f"{about}: {', '.join(filter(None, (letter.went, clean(letter.trouble))))}"
+    if not letters:
+        yield "", "no such message lies in the queues"
+
+
+def times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"

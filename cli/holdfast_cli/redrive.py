@@ -1,0 +1,223 @@
+"""What lies in the stack's two dead-letter queues, in words, and its way back to the function it was meant for.
+
+EventBridge and its Scheduler leave the event itself, and say in attributes for whom it was and why that failed
+(EventBridge user guide, "Using dead-letter queues"); Lambda leaves an invocation record around the event (Lambda
+developer guide, "Capturing records of asynchronous invocations"). PutEvents refuses `aws.*` sources, so what goes back
+goes straight to the function. Nothing is lost by that: an event is a hint, and the function looks at what is so now.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from holdfast import Arn, BadEvent, Event, Place
+from holdfast.event import SWEEP, mapping
+
+from holdfast_cli import project
+from holdfast_cli.deployment import handler, outputs
+from holdfast_cli.errors import Complaint
+
+QUEUES = {"undelivered": "UndeliveredQueueUrl", "failed": "FailedQueueUrl"}
+WATCH = "watch"
+MOST = 1000  # messages of one queue that are taken in hand at once
+HIDDEN = 900  # seconds that they stay hidden from others if this program dies: SQS shows nothing without taking it
+WAIT = 1  # second that a receive waits: a short poll asks only some of SQS's servers and may find nothing
+BATCH = 10  # messages of one call: SQS API, ReceiveMessage
+
+
+class Unreadable(ValueError):
+    """Not what EventBridge, its Scheduler or Lambda would have left there."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message, in words. `trouble` says why it can't go back; `went` what came of sending it: empty if it wasn't."""
+
+    id: str
+    queue: str
+    since: int
+    guardrail: str = ""
+    what: str = ""
+    targets: tuple[str, ...] = ()
+    why: str = ""
+    tries: int = 0
+    trouble: str = ""
+    went: str = ""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A letter in hand: `function` is whom it was meant for, `payload` what it gets; `receipt` deletes the message."""
+
+    letter: Letter
+    receipt: str
+    function: str = ""
+    payload: str = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which letters: all, unless something is given. `since` are epoch seconds, `ids` may be beginnings of ids."""
+
+    guardrail: str = ""
+    ids: tuple[str, ...] = ()
+    since: float = 0
+
+    def __contains__(self, letter: Letter) -> bool:
+        named = not self.ids or letter.id.startswith(self.ids)
+        return named and self.guardrail in ("", letter.guardrail) and letter.since >= self.since
+
+
+def moment(text: str) -> float:
+    """`2026-01-31T12:00` (UTC unless it says otherwise), or `90m`, `6h`, `2d` ago. Raises Complaint."""
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    if text[:-1].isdigit() and text[-1] in units:
+        return (datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})).timestamp()
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise Complaint(f"{text!r} is no time: write 2026-01-31T12:00, or 90m, 6h, 2d for so long ago") from None
+    return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
+
+
+class Office:
+    """The dead letters of one stack. Raises Complaint where there is no such stack."""
+
+    def __init__(self, stack: str) -> None:
+        known = outputs(stack)
+        self._queues = {name: known[output] for name, output in QUEUES.items() if output in known}
+        if self._queues.keys() != QUEUES.keys():
+            raise Complaint(f"stack {stack} is not Holdfast's: it has no outputs {', '.join(QUEUES.values())}")
+        self._functions = {f"{stack}-{name}": name for name in (*project.guardrails(), WATCH)}
+        self._sqs, self._lambda = boto3.client("sqs"), boto3.client("lambda")
+
+    @contextmanager
+    def letters(self) -> Iterator[list[Held]]:
+        """What lies there, the oldest first. Whatever was not sent is visible again at the end. Raises Complaint."""
+        held: list[Held] = []
+        try:
+            for name, url in self._queues.items():
+                held += (self._read(name, message) for message in self._taken(url))
+            yield sorted(held, key=lambda each: each.letter.since)
+        except (ClientError, BotoCoreError) as error:
+            raise Complaint(f"AWS: {error}") from None
+        finally:
+            for name, url in self._queues.items():
+                self._release(url, [each for each in held if each.letter.queue == name])
+
+    def send(self, held: Held) -> Letter:
+        """Hands it to its function, and deletes the message once Lambda has taken the event into its own queue."""
+        if held.letter.trouble:
+            return held.letter
+        try:
+            self._lambda.invoke(FunctionName=held.function, InvocationType="Event", Payload=held.payload.encode())
+        except (ClientError, BotoCoreError) as error:
+            return replace(held.letter, trouble=str(error))
+        try:
+            self._sqs.delete_message(QueueUrl=self._queues[held.letter.queue], ReceiptHandle=held.receipt)
+        except (ClientError, BotoCoreError) as error:
+            return replace(held.letter, went="sent", trouble=f"it stays in the queue: {error}")
+        return replace(held.letter, went="sent")
+
+    def _taken(self, url: str) -> Iterator[Mapping[str, Any]]:
+        """The queue's messages, each once, until there are no more or enough."""
+        seen: set[str] = set()
+        while len(seen) < MOST:
+            answer = self._sqs.receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=BATCH,
+                WaitTimeSeconds=WAIT,
+                VisibilityTimeout=HIDDEN,
+                MessageSystemAttributeNames=["SentTimestamp"],
+                MessageAttributeNames=["All"],
+            )
+            news = [message for message in answer.get("Messages", []) if message["MessageId"] not in seen]
+            if not news:
+                return
+            seen.update(message["MessageId"] for message in news)
+            yield from news
+
+    def _release(self, url: str, held: list[Held]) -> None:
+        """Visible again at once. What was deleted is passed over: SQS answers for each entry by itself."""
+        for start in range(0, len(held), BATCH):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": each.receipt, "VisibilityTimeout": 0}
+                for number, each in enumerate(held[start : start + BATCH])
+            ]
+            self._sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)  # type: ignore[arg-type]
+
+    def _read(self, queue: str, message: Mapping[str, Any]) -> Held:
+        letter = Letter(message["MessageId"], queue, int(message["Attributes"]["SentTimestamp"]) // 1000)
+        held = Held(letter, message["ReceiptHandle"])
+        try:
+            return self._failed(held, message) if queue == "failed" else self._undelivered(held, message)
+        except (Unreadable, BadEvent) as error:
+            return replace(held, letter=replace(letter, trouble=f"it can't be understood: {error}"))
+
+    def _undelivered(self, held: Held, message: Mapping[str, Any]) -> Held:
+        said = {name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()}
+        spent = f" ({said['EXHAUSTED_RETRY_CONDITION']})" if said.get("EXHAUSTED_RETRY_CONDITION") else ""
+        why = f"{said.get('ERROR_CODE', 'no reason given')}: {said.get('ERROR_MESSAGE', '')}{spent}"
+        retries = said.get("RETRY_ATTEMPTS", "")
+        tries = int(retries) + 1 if retries.isdecimal() else 1
+        letter = replace(held.letter, why=why, tries=tries)
+        return self._addressed(replace(held, letter=letter), said.get("TARGET_ARN", ""), _object(message["Body"]))
+
+    def _failed(self, held: Held, message: Mapping[str, Any]) -> Held:
+        record = _object(message["Body"])
+        context, answer = mapping(record.get("requestContext")), mapping(record.get("responsePayload"))
+        said = ": ".join(str(answer[name]) for name in ("errorType", "errorMessage") if answer.get(name))
+        letter = replace(
+            held.letter,
+            why=f"{said or 'no error given'} ({context.get('condition', 'no condition given')})",
+            tries=_whole(context.get("approximateInvokeCount")),
+        )
+        payload = record.get("requestPayload")
+        if not isinstance(payload, Mapping):
+            raise Unreadable("no requestPayload")
+        return self._addressed(replace(held, letter=letter), str(context.get("functionArn", "")), payload)
+
+    def _addressed(self, held: Held, arn: str, event: Mapping[str, Any]) -> Held:
+        """With whom it was meant for and what it says. Only a function of this stack is ever called."""
+        parts = arn.split(":")
+        function = parts[6] if parts[2:3] == ["lambda"] and len(parts) > 6 else ""
+        if function not in self._functions:
+            raise Unreadable(f"meant for {arn or 'nobody'}, which is no function of this stack")
+        letter = replace(held.letter, guardrail=self._functions[function])
+        held = replace(held, letter=letter, function=function, payload=json.dumps(event))
+        try:
+            what, targets = _words(letter.guardrail, event, Place(parts[4], parts[3], parts[1]))
+        except BadEvent as error:
+            return replace(held, letter=replace(letter, trouble=f"it can't be understood: {error}"))
+        return replace(held, letter=replace(letter, what=what, targets=targets))
+
+
+def _words(guardrail: str, raw: Mapping[str, Any], here: Place) -> tuple[str, tuple[str, ...]]:
+    """What the event says happened, and to what. Raises BadEvent where the function would."""
+    if guardrail == WATCH:
+        return "a tick of the watch", ()
+    event = Event.parse(raw, here)
+    if event.is_call:
+        when = f" at {event.time}" if event.time else ""
+        return f"{event.name} by {event.actor}{when}", tuple(handler(guardrail).targets(event))
+    targets: Iterable[Arn] = event.looks_at or ()
+    return "a sweep over everything" if event.name == SWEEP else "a look", tuple(targets)
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Unreadable("it is not JSON") from None
+    if not isinstance(value, dict):
+        raise Unreadable("it is no JSON object")
+    return value
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0
