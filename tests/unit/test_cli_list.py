@@ -95,6 +95,6 @@ def test_a_guardrail_like_no_other_is_refused_with_all_there_are() -> None:
 
 
 def test_the_commands_explain_themselves() -> None:
-    for command in ("list", "explain", "invoke", "validate"):
+    for command in ("list", "explain", "invoke", "validate", "redrive"):
         assert command in holdfast("--help").stdout
         assert holdfast(command, "--help").exit_code == 0

@@ -1,0 +1,90 @@
+"""`holdfast redrive` on the deployed template: a function fails, its event ends in the queue, and comes back mended."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from holdfast_cli import project, rehearsal
+from holdfast_cli.local_cloud.cloud import LocalCloud
+from holdfast_cli.local_cloud.server import ACCOUNT
+from holdfast_cli.local_cloud.waiting import wait_until
+from holdfast_cli.main import app
+from support import call
+from typer.testing import CliRunner, Result
+
+GUARDRAIL = "kms-key-deletion"
+SETTINGS = f"/holdfast/settings/{GUARDRAIL}"
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """With the engine as it is now in the layer."""
+    layer = tmp_path_factory.mktemp("layer") / "layer"
+    shutil.copytree(rehearsal.LAYER, layer, ignore=lambda *_: ["holdfast"])
+    shutil.copytree(rehearsal.ENGINE, layer / "python" / "holdfast")
+    with LocalCloud() as cloud:
+        cloud.deploy("holdfast", project.TEMPLATE, {"Mode": "enforce", "Architecture": "x86_64"}, layer)
+        yield cloud
+
+
+@pytest.fixture(autouse=True)
+def _operator(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who types the command has the account's credentials."""
+    monkeypatch.setattr(boto3, "client", cloud.client)
+
+
+def holdfast(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["redrive", *arguments])
+
+
+def waiting() -> list[dict[str, Any]]:
+    letters: list[dict[str, Any]] = json.loads(holdfast("--json").stdout)
+    return letters
+
+
+def test_what_a_function_could_not_finish_is_finished_once_the_cause_is_gone(cloud: LocalCloud) -> None:
+    ssm, kms = cloud.client("ssm"), cloud.client("kms")
+    ssm.put_parameter(Name=SETTINGS, Value="not JSON", Type="String")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.disable_key(KeyId=key)
+    event = call("kms", "DisableKey", {"keyId": key}, awsRegion="us-east-1", recipientAccountId=ACCOUNT)
+    event |= {"account": ACCOUNT, "region": "us-east-1"}
+    # MiniStack retries what is invoked asynchronously, as Lambda does, but not what its EventBridge hands over.
+    cloud.client("lambda").invoke(
+        FunctionName=f"holdfast-{GUARDRAIL}", InvocationType="Event", Payload=json.dumps(event)
+    )
+    (letter,) = wait_until(waiting, "the event in the queue", 60)
+    assert (letter["guardrail"], letter["tries"]) == (GUARDRAIL, 3)
+    assert letter["targets"] == [f"arn:aws:kms:us-east-1:{ACCOUNT}:key/{key}"]
+    assert f"{SETTINGS}: not JSON" in letter["why"]
+    assert not kms.describe_key(KeyId=key)["KeyMetadata"]["Enabled"]
+
+    ssm.delete_parameter(Name=SETTINGS)
+    assert holdfast("--send", "--yes").exit_code == 0
+    wait_until(lambda: kms.describe_key(KeyId=key)["KeyMetadata"]["Enabled"], "the key enabled again", 60)
+    assert waiting() == []
+
+
+def test_a_message_of_eventbridge_goes_back_to_the_target_it_names(cloud: LocalCloud) -> None:
+    """MiniStack's EventBridge leaves nothing in the rule's queue, so the message is put there as AWS would."""
+    kms, sqs = cloud.client("kms"), cloud.client("sqs")
+    url = cloud.resources("holdfast")["UndeliveredQueue"]
+    key = kms.create_key()["KeyMetadata"]
+    kms.disable_key(KeyId=key["KeyId"])
+    wait_until(lambda: kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["Enabled"], "the first fix", 60)
+    function = cloud.client("lambda").get_function(FunctionName=f"holdfast-{GUARDRAIL}")["Configuration"]["FunctionArn"]
+    look = {"source": "holdfast", "detail-type": "Holdfast Look", "account": ACCOUNT, "id": "look-1"}
+    said = {"TARGET_ARN": function, "ERROR_CODE": "NO_PERMISSIONS", "RETRY_ATTEMPTS": "0"}
+    sqs.send_message(
+        QueueUrl=url,
+        MessageBody=json.dumps(look | {"detail": {"guardrail": GUARDRAIL, "targets": [key["Arn"]]}}),
+        MessageAttributes={name: {"DataType": "String", "StringValue": value} for name, value in said.items()},
+    )
+    before = cloud.logs(f"holdfast-{GUARDRAIL}")
+    assert "NO_PERMISSIONS" in holdfast().stdout
+    assert holdfast("--send", "--yes").exit_code == 0
+    wait_until(lambda: '"event_id":"look-1"' in cloud.logs(f"holdfast-{GUARDRAIL}")[len(before) :], "the look", 60)
+    assert waiting() == []
