@@ -1,26 +1,52 @@
-"""The minute's tick: what is due is looked at again, and when its hour has come, everything.
+"""The minute's tick: what is due is looked at again, and when its hour has come, everything; and is everybody alive?
 
 It asks the ledger for pages that are due (crashed runs, deferred fixes, exemptions that expire) and puts looks on the
-bus, where the guardrails' own rules pick them up. It decides nothing and touches no resource.
+bus, where the guardrails' own rules pick them up. A sweep that a guardrail did not finish is asked for again.
+
+Every quarter of an hour it sends canaries: one over the bus, which every guardrail answers with a mark in the ledger,
+and a call that changes nothing, which CloudTrail must tell of. What was not heard of by the next time is counted, and
+alarms watch that. It decides nothing else and touches no resource but its own parameter.
 """
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from holdfast import telemetry
+from holdfast import ApiCall, Event, telemetry
 from holdfast.digest import digest
-from holdfast.guardrail import looks, sweep, wired
-from holdfast.ledger import SURVEY, now
+from holdfast.event import API_CALL
+from holdfast.guardrail import canary, looks, sweep, wired
+from holdfast.ledger import SURVEY, WATCH, Clock, Mark, Round, now
 from holdfast.world import World
 
 # A look that keeps failing comes back after this many seconds, not at every tick: Lambda retries it meanwhile.
 ASK_AGAIN = 300
+CANARY_EVERY = 900
+SWEEP_AGAIN = 3600  # seconds for which an unfinished sweep is asked for; then its events lie in a dead-letter queue
+SKEW = 60  # seconds by which the clocks of AWS's services may differ
 
 
-def tick(world: World, sweep_seconds: int) -> dict[str, int]:
-    """One minute's work. Returns how many looks, digests and sweeps were asked for."""
+@dataclass(frozen=True)
+class Plan:
+    """What the stack decides: how often to sweep, who must answer, and the parameter whose writing is the canary."""
+
+    sweep_seconds: int
+    guardrails: tuple[str, ...]
+    parameter: str
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Plan":
+        return cls(
+            int(environment["HOLDFAST_SWEEP_HOURS"]) * 3600,
+            tuple(environment["HOLDFAST_GUARDRAILS"].split()),
+            environment["HOLDFAST_CANARY"],
+        )
+
+
+def tick(world: World, plan: Plan) -> dict[str, int]:
+    """One minute's work. Returns how many looks, digests, sweeps and canaries were asked for."""
     due: defaultdict[str, dict[str, int]] = defaultdict(dict)
     surveyed = []
     for guardrail, target, seen in world.ledger.due(now()):
@@ -30,10 +56,11 @@ def tick(world: World, sweep_seconds: int) -> dict[str, int]:
             due[guardrail][target] = seen
     for guardrail, targets in due.items():
         look_again(guardrail, targets, world)
-    sweeps = sweep_if_due(world, sweep_seconds)
+    sweeps = sweep_if_due(world, plan.sweep_seconds)
     for guardrail in surveyed:
         tell_digest(guardrail, world)
-    return {"looks": sum(map(len, due.values())), "digests": len(surveyed), "sweeps": sweeps}
+    canaries = canaries_if_due(world, plan)
+    return {"looks": sum(map(len, due.values())), "digests": len(surveyed), "sweeps": sweeps, "canaries": canaries}
 
 
 def look_again(guardrail: str, targets: Mapping[str, int], world: World) -> None:
@@ -53,19 +80,73 @@ def tell_digest(guardrail: str, world: World) -> None:
 
 def sweep_if_due(world: World, seconds: int) -> int:
     """Asked for first, noted after: a tick that dies in between sweeps twice rather than never."""
-    if now() < world.ledger.next_sweep():
+    if now() < world.ledger.round(Clock.SWEEP).next:
         return 0
     world.aws.apply(sweep(world.bus))
-    world.ledger.set_next_sweep(now() + seconds)
+    world.ledger.set_round(Clock.SWEEP, Round(now(), now() + seconds))
     return 1
 
 
+def canaries_if_due(world: World, plan: Plan) -> int:
+    """Counts who did not answer the last ones, and sends the next."""
+    last = world.ledger.round(Clock.CANARY)
+    if now() < last.next:
+        return 0
+    marks = {name: world.ledger.marked(name) for name in (*plan.guardrails, WATCH)}
+    note_silence([name for name, marked in marks.items() if marked[Mark.ANSWERED] < last.last - SKEW])
+    sweep_again({name: marks[name][Mark.SWEPT] for name in plan.guardrails}, world)
+    send_canaries(world, plan.parameter)
+    return 1
+
+
+def note_silence(silent: Collection[str]) -> None:
+    """Also when nobody is silent: where nothing is counted, nobody listens, and the alarms say so."""
+    telemetry.count("silentGuardrails", len({*silent} - {WATCH}))
+    telemetry.count("silentTrail", int(WATCH in silent))
+    if silent:
+        telemetry.logger.error("silent", extra={"silent": silent})
+
+
+def sweep_again(swept: Mapping[str, int], world: World) -> None:
+    """Asks those whose last sweep died in the middle, or never came: from when that is sure until it is no use."""
+    asked = world.ledger.round(Clock.SWEEP).last
+    if not CANARY_EVERY <= now() - asked < SWEEP_AGAIN:
+        return
+    for guardrail in (name for name, at in swept.items() if at < asked - SKEW):
+        world.aws.apply(sweep(world.bus, guardrail))
+        telemetry.count("sweepsAgain")
+
+
+def send_canaries(world: World, parameter: str) -> None:
+    """The clock is set in between: a call that can't be made is silence, and must not keep the others from being sent.
+
+    The value is always the same; Parameter Store keeps the last hundred versions (Systems Manager API, PutParameter).
+    """
+    world.aws.apply(canary(world.bus))
+    world.ledger.set_round(Clock.CANARY, Round(now(), now() + CANARY_EVERY))
+    written = {"Name": parameter, "Value": "canary", "Type": "String", "Tier": "Standard", "Overwrite": True}
+    world.aws.apply(ApiCall("ssm", "put_parameter", written))
+
+
+def hear(raw: Mapping[str, Any], world: World) -> None:
+    """CloudTrail has told of the canary's call."""
+    event = Event.parse(raw, world.here)
+    telemetry.delay(event.time)
+    world.ledger.mark(WATCH, Mark.ANSWERED, min(int(event.epoch), now()))
+
+
 def handler(raw: Mapping[str, Any], context: Any) -> dict[str, int]:
-    """Lambda's entry; the event says nothing that matters."""
-    done = tick(wired(), int(os.environ["HOLDFAST_SWEEP_HOURS"]) * 3600)
-    telemetry.logger.info("tick", extra=done)
-    for name, number in done.items():
-        if number:  # a metric costs by the hour in which it is sent
-            telemetry.count(name, number)
-    telemetry.flush()
-    return done
+    """Lambda's entry: the canary's call, or else a tick, whose event says nothing that matters."""
+    world = wired()
+    try:
+        if raw.get("detail-type") == API_CALL:
+            hear(raw, world)
+            return {}
+        done = tick(world, Plan.of(os.environ))
+        telemetry.logger.info("tick", extra=done)
+        for name, number in done.items():
+            if number:  # a metric costs by the hour in which it is sent
+                telemetry.count(name, number)
+        return done
+    finally:
+        telemetry.flush()

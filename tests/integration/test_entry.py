@@ -37,6 +37,8 @@ def _function(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "HOLDFAST_SHARED": '{"mode": "enforce", "break_glass_arns": [""]}',
         "HOLDFAST_SETTINGS": '{"account_level": false}',
         "HOLDFAST_SWEEP_HOURS": "24",
+        "HOLDFAST_GUARDRAILS": GUARDRAIL,
+        "HOLDFAST_CANARY": "/holdfast-canary",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -61,6 +63,16 @@ def test_what_can_not_be_understood_is_raised() -> None:
         project.load(GUARDRAIL).handler({"detail": {}}, Context())
 
 
-def test_a_tick_of_the_watch_asks_for_the_sweep() -> None:
-    assert project.watch().handler({}, Context()) == {"looks": 0, "digests": 0, "sweeps": 1}
-    assert [(item["guardrail"], item["target"]) for item in items()] == [("watch", "#sweep")]
+def test_a_tick_of_the_watch_asks_for_the_sweep_and_sends_canaries(capsys: pytest.CaptureFixture[str]) -> None:
+    assert project.watch().handler({}, Context()) == {"looks": 0, "digests": 0, "sweeps": 1, "canaries": 1}
+    assert {(item["guardrail"], item["target"]) for item in items()} == {("watch", "#sweep"), ("watch", "#canary")}
+    metrics = next(json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line)
+    assert (metrics["SilentGuardrails"], metrics["SilentTrail"]) == ([0.0], [0.0])
+
+
+def test_the_watch_hears_of_its_own_call(capsys: pytest.CaptureFixture[str]) -> None:
+    event = call("ssm", "PutParameter", {"name": "/holdfast-canary"}, eventTime="2026-01-01T00:00:00Z")
+    assert project.watch().handler(event, Context()) == {}
+    (item,) = items()
+    assert (item["guardrail"], item["answered"]) == ("watch", "1767225600")
+    assert '"Delay"' in capsys.readouterr().out

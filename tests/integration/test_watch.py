@@ -14,6 +14,8 @@ from holdfast_cli import project
 from support import HERE, ME, REGION, account, call, heard, items, make_bucket, run, sweep, world
 
 GUARDRAIL = "s3-default-encryption"
+OTHER = "kms-key-deletion"
+CANARY = "/holdfast-canary"
 SETTINGS = {"algorithm": "aws:kms", "bucket_key": False}
 DAY = 86_400
 
@@ -28,13 +30,16 @@ def _account() -> Iterator[None]:
 
 
 def asked() -> list[tuple[str, Any]]:
-    """What was put on the bus since the last time: detail-type and detail."""
+    """What was put on the bus since the last time, but for canaries: detail-type and detail."""
+    return [(event["detail-type"], event["detail"]) for event in heard_on_bus() if "Canary" not in event["detail-type"]]
+
+
+def heard_on_bus() -> list[dict[str, Any]]:
     sqs, found = boto3.client("sqs"), []
     url = sqs.get_queue_url(QueueName="bus")["QueueUrl"]
     while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         for message in batch:
-            event = json.loads(message["Body"])
-            found.append((event["detail-type"], event["detail"]))
+            found.append(json.loads(message["Body"]))
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     return found
 
@@ -44,7 +49,8 @@ def watch() -> World:
 
 
 def tick(seconds: int = DAY) -> dict[str, int]:
-    done: dict[str, int] = project.watch().tick(watch(), seconds)
+    plan = project.watch().Plan(seconds, (GUARDRAIL, OTHER), CANARY)
+    done: dict[str, int] = project.watch().tick(watch(), plan)
     return done
 
 
@@ -69,7 +75,7 @@ def test_a_page_that_is_due_is_looked_at_and_not_again_at_once() -> None:
     boto3.client("ssm").put_parameter(Name=name, Value=json.dumps(exempting), Type="String")
     assert run(GUARDRAIL, call("s3", "CreateBucket", {"bucketName": "lake"}), SETTINGS).outcome == "exempt"
     asked()
-    assert tick() == {"looks": 0, "digests": 0, "sweeps": 0}
+    assert tick() == {"looks": 0, "digests": 0, "sweeps": 0, "canaries": 0}
     with time_machine.travel("2027-01-16T00:00:02Z", tick=False):
         assert tick(400 * DAY)["looks"] == 1
         assert ("Holdfast Look", {"guardrail": GUARDRAIL, "targets": ["arn:aws:s3:::lake"]}) in asked()

@@ -13,6 +13,7 @@ from typing import Any
 API_CALL = "AWS API Call via CloudTrail"
 LOOK = "Holdfast Look"
 SWEEP = "Holdfast Sweep"
+CANARY = "Holdfast Canary"
 
 # Classic us-east-1 buckets may be longer and hold capitals: S3 user guide, "General purpose bucket naming rules".
 BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{3,255}")
@@ -154,7 +155,7 @@ class Event:
         detail = raw.get("detail") if isinstance(raw, Mapping) else None
         if not isinstance(detail, Mapping):
             raise BadEvent("an event without detail")
-        if raw.get("detail-type") in (LOOK, SWEEP):
+        if raw.get("detail-type") in (LOOK, SWEEP, CANARY):
             return cls._look(raw, detail, place)
         if raw.get("detail-type") != API_CALL:
             raise BadEvent(f"not a CloudTrail call: detail-type {str(raw.get('detail-type'))[:100]!r}")

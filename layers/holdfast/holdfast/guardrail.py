@@ -2,16 +2,16 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Generic
 
 from holdfast import shape, telemetry
 from holdfast.aws import Aws
-from holdfast.event import LOOK, SWEEP, Arn, BadEvent, Event, Place
-from holdfast.ledger import now
+from holdfast.event import CANARY, LOOK, SWEEP, Arn, BadEvent, Event, Place
+from holdfast.ledger import Mark, now
 from holdfast.model import ApiCall, Case, Outcome, Settings, Severity, State, Violation
 from holdfast.settings import Choices, choose
 from holdfast.visit import Delivery, Visit
@@ -20,6 +20,7 @@ from holdfast.world import World
 BATCH = 50  # targets of one look: a minute's work for one function
 ENTRIES = 10  # events of one call: EventBridge API, PutEvents
 EVERYONE = "*"
+REMEMBERED = 20_000  # targets of a sweep that are looked at once for sure: a few MB
 SURVEY_LASTS = 6 * 3600 + 600  # seconds: by then Lambda has given up on the last look of the first sweep
 
 
@@ -90,6 +91,8 @@ class Guardrail(Generic[State, Settings]):
         """
         _must_be_ours(raw, world.here)
         event = Event.parse(raw, world.here)
+        if event.name == CANARY and not event.is_call:
+            return self._answer(event, world)
         if _is_failed(raw):
             return {}
         if event.owner not in ("", world.here.account):
@@ -103,7 +106,13 @@ class Guardrail(Generic[State, Settings]):
         def visit(target: Arn) -> Outcome:
             return Visit(self, world, event, target, choices, settings, delivery).outcome()
 
-        return self._guard_all(self.hints(event, world), event, visit)
+        return self._guard_all(self._in_time(self.hints(event, world), event, world, delivery), event, visit)
+
+    def _answer(self, event: Event, world: World) -> dict[str, str]:
+        """Rule, permission and function are alive; whether the guardrail is on is not asked."""
+        world.ledger.mark(world.guardrail, Mark.ANSWERED, min(int(event.epoch), now()))
+        telemetry.count("canary")
+        return {}
 
     def choices(self, world: World) -> tuple[Choices, Settings | None]:
         """What people decided, and the guardrail's settings; None when it lacks a required one, and so is off."""
@@ -127,16 +136,37 @@ class Guardrail(Generic[State, Settings]):
             return list(self._ours(event.looks_at or (), world))
         return self._everything(world)
 
-    def _everything(self, world: World) -> Sequence[Arn]:
-        """For a sweep; too much for one function goes back to the bus in batches."""
-        known = (target for target in map(Arn, world.ledger.known(world.guardrail)) if self.fits(target, world.here))
-        targets = sorted({*self.inventory(world.aws), *known})
-        world.ledger.begin_survey(world.guardrail, now() + SURVEY_LASTS)
-        if len(targets) <= BATCH:
-            return targets
-        for call in looks(world.guardrail, targets, world.bus):
-            world.aws.apply(call)
-        return ()
+    def _everything(self, world: World) -> Iterator[Arn]:
+        """For a sweep; too much for one function goes back to the bus in batches.
+
+        It is marked when all of it is there, or was looked at: until then the watch asks again.
+        """
+        begun, targets = now(), self._covered(world)
+        first = list(islice(targets, BATCH + 1))
+        world.ledger.begin_survey(world.guardrail, begun + SURVEY_LASTS)
+        if len(first) <= BATCH:
+            yield from first
+        else:
+            _ask(chain(first, targets), world)
+        world.ledger.mark(world.guardrail, Mark.SWEPT, begun)
+
+    def _covered(self, world: World) -> Iterator[Arn]:
+        """What the ledger knows, which may be gone, and what is there; each once, as far as memory is kept for that."""
+        known: set[str] = set()
+        for target in map(Arn, world.ledger.known(world.guardrail)):
+            if self.fits(target, world.here):
+                if len(known) < REMEMBERED:
+                    known.add(target)
+                yield target
+        yield from (target for target in self.inventory(world.aws) if target not in known)
+
+    def _in_time(self, targets: Iterable[Arn], event: Event, world: World, delivery: Delivery) -> Iterator[Arn]:
+        """Of a look as much as there is time for; the rest goes back to the bus, so that each run gets further."""
+        remaining = iter(targets)
+        for target in remaining:
+            yield target
+            if delivery.is_ending and not event.is_call:
+                _ask(remaining, world)
 
     def _ours(self, targets: Iterable[Arn], world: World) -> Iterator[Arn]:
         for target in dict.fromkeys(targets):
@@ -180,9 +210,19 @@ def looks(guardrail: str, targets: Iterable[str], bus: str) -> Iterator[ApiCall]
         yield ApiCall("events", "put_events", {"Entries": chunk})
 
 
-def sweep(bus: str) -> ApiCall:
-    """Asks every guardrail to look at everything it covers."""
-    return ApiCall("events", "put_events", {"Entries": [_entry(SWEEP, {"guardrail": EVERYONE}, bus)]})
+def _ask(targets: Iterable[str], world: World) -> None:
+    for call in looks(world.guardrail, targets, world.bus):
+        world.aws.apply(call)
+
+
+def sweep(bus: str, guardrail: str = EVERYONE) -> ApiCall:
+    """Asks every guardrail, or one, to look at everything it covers."""
+    return ApiCall("events", "put_events", {"Entries": [_entry(SWEEP, {"guardrail": guardrail}, bus)]})
+
+
+def canary(bus: str) -> ApiCall:
+    """Asks every guardrail to answer."""
+    return ApiCall("events", "put_events", {"Entries": [_entry(CANARY, {"guardrail": EVERYONE}, bus)]})
 
 
 def _entry(kind: str, detail: dict[str, Any], bus: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ A page is one DynamoDB item, so the whole memory of a target costs one read:
     contest             how often it was fixed of late
     rev                 counts the writes; every write is conditional on the one it has seen
 
+What is known of a guardrail as a whole lies under its `#survey`, the clocks of the watch under `watch`.
 A closed record has the key `<target>#record#<id>` and expires; a version of the baseline `<target>#baseline#<version>`.
 What one actor broke within an hour is counted under `actor`, `<ARN>#<hour>`.
 The ledger is not a lock on safety: when DynamoDB fails the page is `lost`, fixes and messages go ahead, and the
@@ -21,6 +22,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,7 +36,7 @@ INDEX = "due"
 PENDING = {"S": "pending"}
 SURVEY = "#survey"
 ACTOR = "actor"
-SWEEP = ("watch", "#sweep")
+WATCH = "watch"
 STANDING = (Outcome.AUDITED, Outcome.EXEMPT, Outcome.ESCALATED)
 DAY = 86_400
 
@@ -45,6 +47,31 @@ class LedgerLost(RuntimeError):
 
 class Moved(Exception):
     """Another run wrote the page since it was read."""
+
+
+class Mark(StrEnum):
+    """What the watch wants to know of a guardrail: when it answered a canary, and began a sweep that it finished.
+
+    Of the watch itself: when the call was made that CloudTrail has told of.
+    """
+
+    ANSWERED = "answered"
+    SWEPT = "swept"
+
+
+class Clock(StrEnum):
+    """What the watch does from time to time."""
+
+    SWEEP = "#sweep"
+    CANARY = "#canary"
+
+
+@dataclass(frozen=True)
+class Round:
+    """When the watch last did it, and when it is to be done again (epoch seconds); 0 if it never was."""
+
+    last: int = 0
+    next: int = 0
 
 
 @dataclass(frozen=True)
@@ -148,14 +175,17 @@ class Ledger:
 
     def survey_ends(self, guardrail: str) -> int:
         """Until when what a sweep finds counts as older than Holdfast; 0 if there was no sweep yet."""
-        return self._clock(guardrail, SURVEY)
+        return self._numbers(guardrail, SURVEY).get("until", 0)
 
     def begin_survey(self, guardrail: str, until: int) -> None:
-        """Marks the guardrail's first sweep; the watch tells its digest when it is over. Nothing at later sweeps."""
+        """Marks the guardrail's first sweep; the watch tells its digest when it is over. Nothing at later sweeps.
+
+        One that was not finished was not the first: it saw only a part.
+        """
         self._update(
             Key=_key(guardrail, SURVEY),
             UpdateExpression="SET #until = :until, due = :until, pending = :p",
-            ConditionExpression="attribute_not_exists(#until)",
+            ConditionExpression="attribute_not_exists(swept)",
             ExpressionAttributeNames={"#until": "until"},
             ExpressionAttributeValues={":until": {"N": str(until)}, ":p": PENDING},
         )
@@ -163,16 +193,31 @@ class Ledger:
     def end_survey(self, guardrail: str) -> None:
         self._update(Key=_key(guardrail, SURVEY), UpdateExpression="REMOVE due, pending")
 
-    def next_sweep(self) -> int:
-        """When the next sweep is due (epoch seconds); 0 if there was none yet."""
-        return self._clock(*SWEEP)
-
-    def set_next_sweep(self, until: int) -> None:
+    def mark(self, guardrail: str, mark: Mark, at: int) -> None:
+        """Never back in time: what comes late says nothing new."""
         self._update(
-            Key=_key(*SWEEP),
-            UpdateExpression="SET #until = :until",
-            ExpressionAttributeNames={"#until": "until"},
-            ExpressionAttributeValues={":until": {"N": str(until)}},
+            Key=_key(guardrail, SURVEY),
+            UpdateExpression="SET #mark = :at",
+            ConditionExpression="attribute_not_exists(#mark) OR #mark < :at",
+            ExpressionAttributeNames={"#mark": mark.value},
+            ExpressionAttributeValues={":at": {"N": str(at)}},
+        )
+
+    def marked(self, guardrail: str) -> Mapping[Mark, int]:
+        """Each mark's time; 0 where there is none."""
+        found = self._numbers(guardrail, SURVEY)
+        return {mark: found.get(mark.value, 0) for mark in Mark}
+
+    def round(self, clock: Clock) -> Round:
+        found = self._numbers(WATCH, clock.value)
+        return Round(found.get("last", 0), found.get("next", 0))
+
+    def set_round(self, clock: Clock, done: Round) -> None:
+        self._update(
+            Key=_key(WATCH, clock.value),
+            UpdateExpression="SET #last = :last, #next = :next",
+            ExpressionAttributeNames={"#last": "last", "#next": "next"},
+            ExpressionAttributeValues={":last": {"N": str(done.last)}, ":next": {"N": str(done.next)}},
         )
 
     def standing(self, guardrail: str) -> Iterator[tuple[str, Told, Baseline | None]]:
@@ -186,9 +231,10 @@ class Ledger:
             told = _parsed(Told, item, "told") or Told("", "")
             yield item["target"]["S"], told, _parsed(Baseline, item, "baseline")
 
-    def _clock(self, guardrail: str, name: str) -> int:
-        item = self.aws.client("dynamodb").get_item(TableName=self.table, Key=_key(guardrail, name)).get("Item", {})
-        return int(item["until"]["N"]) if "until" in item else 0
+    def _numbers(self, guardrail: str, name: str) -> dict[str, int]:
+        """The numbers of an item that is no page."""
+        answer = self.aws.client("dynamodb").get_item(TableName=self.table, Key=_key(guardrail, name))
+        return {key: int(value["N"]) for key, value in answer.get("Item", {}).items() if "N" in value}
 
     def _update(self, **arguments: Any) -> None:
         """UpdateItem, and nothing where its condition does not hold."""

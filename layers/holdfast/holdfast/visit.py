@@ -27,6 +27,7 @@ ROUNDS = 3
 TICK = 60  # seconds between two ticks of the watch
 TOLD_AFTER = 3600  # seconds that a fix may be deferred before that is told
 MARGIN = 30  # seconds after a function's time-out when its run is surely over
+RESERVE = 20  # seconds that are kept for one target: three rounds of reads and writes
 
 
 class StillViolating(RuntimeError):
@@ -48,6 +49,11 @@ class Delivery:
     def of(cls, context: Any) -> "Delivery":
         remaining = int(context.get_remaining_time_in_millis() / 1000)
         return cls(str(context.aws_request_id), now() + remaining + MARGIN)
+
+    @property
+    def is_ending(self) -> bool:
+        """True when there may be no time left for another target."""
+        return now() > self.ends - MARGIN - RESERVE
 
 
 @dataclass(frozen=True)
