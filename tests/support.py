@@ -85,6 +85,11 @@ def sweep(id: str = "sweep-1") -> dict[str, Any]:
     }
 
 
+def canary(time: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
+    canary = {"id": "canary-1", "source": "holdfast", "detail-type": "Holdfast Canary", "account": ME, "region": REGION}
+    return canary | {"time": time, "detail": {"guardrail": "*"}}
+
+
 @contextmanager
 def account() -> Iterator[None]:
     """Everything inside happens in a new account with Holdfast's table and topic, and a queue that hears the topic."""

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from holdfast_cli import project
+from holdfast_cli import project, template
 from holdfast_cli.local_cloud.cloud import LocalCloud
 from holdfast_cli.local_cloud.transform import transform
-from support import look, sweep
+from support import call, canary, look, sweep
 
 SAMPLES = sorted(project.EVENTS.glob("*/*.json"))
 RULES = {
-    name: resource["Properties"]["EventPattern"]
+    name: template.resolved(resource["Properties"]["EventPattern"], {"Canary": "/holdfast-canary"})
     for name, resource in transform(project.TEMPLATE)["Resources"].items()
     if resource["Type"] == "AWS::Events::Rule"
 }
@@ -49,6 +49,12 @@ def test_a_sample_starts_its_guardrail_or_nothing(events: Any, sample: Path) -> 
 
 
 @pytest.mark.parametrize("guardrail", project.guardrails())
-def test_a_look_starts_one_guardrail_and_a_sweep_all(events: Any, guardrail: str) -> None:
+def test_a_look_starts_one_guardrail_and_a_sweep_or_a_canary_all(events: Any, guardrail: str) -> None:
     assert answering(events, look(guardrail, "arn:aws:s3:::lake")) == [f"{section(guardrail)}looks"]
     assert f"{section(guardrail)}looks" in answering(events, sweep())
+    assert f"{section(guardrail)}looks" in answering(events, canary())
+
+
+def test_only_the_watchs_own_call_starts_the_watch(events: Any) -> None:
+    assert answering(events, call("ssm", "PutParameter", {"name": "/holdfast-canary"})) == ["watchcanary"]
+    assert answering(events, call("ssm", "PutParameter", {"name": "/holdfast/settings"})) == []

@@ -17,7 +17,7 @@ import pytest
 from botocore import xform_name
 from botocore.loaders import create_loader
 from holdfast.aws import READS
-from holdfast.event import API_CALL, LOOK, SWEEP
+from holdfast.event import API_CALL, CANARY, LOOK, SWEEP
 from holdfast_cli import project, rules, template
 from support import INCIDENTS, ME
 
@@ -58,7 +58,7 @@ def test_a_section_names_its_guardrail_the_same_everywhere(guardrail: str) -> No
     assert section.function_name == f"${{AWS::StackName}}-{guardrail}"
     looks = [pattern for pattern in section.patterns if pattern not in section.calls]
     detail = {"guardrail": [guardrail, "*"]}
-    assert looks == [{"source": ["holdfast"], "detail-type": [LOOK, SWEEP], "detail": detail}]
+    assert looks == [{"source": ["holdfast"], "detail-type": [LOOK, SWEEP, CANARY], "detail": detail}]
 
 
 @of_every_guardrail
@@ -102,6 +102,11 @@ def test_security_hears_when_a_guardrail_fails_is_throttled_or_loses_an_event(gu
     }
     assert all(alarm["AlarmActions"] == [{"Ref": "Topic"}] for alarm in own)
     assert all(template.written(alarm["AlarmName"]).startswith(f"${{AWS::StackName}}-{guardrail}-") for alarm in own)
+
+
+def test_the_watch_waits_for_the_answer_of_every_guardrail() -> None:
+    watch = template.load()["Resources"]["Watch"]["Properties"]["Environment"]["Variables"]
+    assert sorted(watch["HOLDFAST_GUARDRAILS"].split()) == GUARDRAILS
 
 
 def test_no_two_guardrails_may_write_the_same_thing() -> None:

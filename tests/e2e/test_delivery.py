@@ -1,4 +1,4 @@
-"""`holdfast redrive` on the deployed template: a function fails, its event ends in the queue, and comes back mended."""
+"""Delivery on the deployed template: everybody answers, who falls silent is noticed, what failed is finished later."""
 
 import json
 import shutil
@@ -45,9 +45,32 @@ def waiting() -> list[dict[str, Any]]:
     return letters
 
 
+def tick(cloud: LocalCloud) -> Any:
+    answer = cloud.client("lambda").invoke(FunctionName="holdfast-watch", Payload=b"{}")
+    return json.loads(answer["Payload"].read())
+
+
+def answered(cloud: LocalCloud) -> set[str]:
+    """Who has answered canaries, by the marks in the ledger."""
+    items = cloud.client("dynamodb").scan(TableName=cloud.resources("holdfast")["Ledger"])["Items"]
+    return {item["guardrail"]["S"] for item in items if "answered" in item}
+
+
+def test_every_guardrail_and_the_trail_answer_the_watchs_canaries(cloud: LocalCloud) -> None:
+    wanted = {*project.guardrails(), "watch"}
+    assert tick(cloud)["canaries"] == 1
+    wait_until(lambda: answered(cloud) == wanted, f"answers of {', '.join(sorted(wanted))}", 60)
+
+
+def forget_settings(cloud: LocalCloud) -> None:
+    """A changed configuration gives the function new processes, which read the settings now, not in a minute."""
+    cloud.client("lambda").update_function_configuration(FunctionName=f"holdfast-{GUARDRAIL}", Timeout=59)
+
+
 def test_what_a_function_could_not_finish_is_finished_once_the_cause_is_gone(cloud: LocalCloud) -> None:
     ssm, kms = cloud.client("ssm"), cloud.client("kms")
     ssm.put_parameter(Name=SETTINGS, Value="not JSON", Type="String")
+    forget_settings(cloud)
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     kms.disable_key(KeyId=key)
     event = call("kms", "DisableKey", {"keyId": key}, awsRegion="us-east-1", recipientAccountId=ACCOUNT)
