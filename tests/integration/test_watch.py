@@ -1,28 +1,53 @@
 """The minute's tick: due pages, digests, sweeps. On moto, with a queue that hears the bus."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 import time_machine
+from botocore.exceptions import ClientError
+from holdfast import telemetry
 from holdfast.guardrail import SURVEY_LASTS
-from holdfast.ledger import Ledger, now
+from holdfast.ledger import Ledger, Mark, now
+from holdfast.visit import MARGIN, RESERVE, Delivery
 from holdfast.world import World
 from holdfast_cli import project
-from support import HERE, ME, REGION, account, call, heard, items, make_bucket, run, sweep, world
+from support import (
+    FAR_FUTURE,
+    HERE,
+    ME,
+    REGION,
+    Result,
+    account,
+    call,
+    canary,
+    heard,
+    items,
+    look,
+    make_bucket,
+    run,
+    sweep,
+    world,
+)
 
 GUARDRAIL = "s3-default-encryption"
 OTHER = "kms-key-deletion"
 CANARY = "/holdfast-canary"
 SETTINGS = {"algorithm": "aws:kms", "bucket_key": False}
 DAY = 86_400
+START = 1_800_000_000
+CANARY_EVERY = 900
 
 
 @pytest.fixture(autouse=True)
 def _account() -> Iterator[None]:
-    with account(), time_machine.travel(1_800_000_000, tick=False):
+    telemetry.metrics.clear_metrics()  # what other tests in this process counted
+    with account(), time_machine.travel(START, tick=False):
         boto3.client("sqs").create_queue(QueueName="bus")
         boto3.client("events").put_rule(Name="all", EventPattern='{"source": ["holdfast"]}')
         boto3.client("events").put_targets(Rule="all", Targets=[{"Id": "1", "Arn": f"arn:aws:sqs:{REGION}:{ME}:bus"}])
@@ -62,7 +87,7 @@ def test_the_first_tick_sweeps_and_the_next_not_before_its_hour() -> None:
     assert tick()["sweeps"] == 1
     assert asked() == [("Holdfast Sweep", {"guardrail": "*"})]
     assert tick()["sweeps"] == 0
-    with time_machine.travel(1_800_000_000 + DAY, tick=False):
+    with time_machine.travel(START + DAY, tick=False):
         assert tick()["sweeps"] == 1
 
 
@@ -88,7 +113,7 @@ def test_what_the_first_sweep_found_is_told_in_one_digest_when_it_is_over() -> N
     assert set(run(GUARDRAIL, sweep(), SETTINGS).outcomes.values()) == {"audited"}
     assert heard() == []
     assert tick()["digests"] == 0
-    with time_machine.travel(1_800_000_000 + SURVEY_LASTS, tick=False):
+    with time_machine.travel(START + SURVEY_LASTS, tick=False):
         assert tick()["digests"] == 1
         assert tick()["digests"] == 0
     (digest,) = heard()
@@ -129,3 +154,273 @@ def test_a_sweep_knows_what_is_gone_but_not_what_has_moved() -> None:
         item = {"guardrail": {"S": "x"}, "target": {"S": target}, "baseline": {"S": json.dumps(baseline)}}
         table.put_item(TableName="holdfast", Item=item)
     assert list(ledger().known("x")) == ["here"]
+
+
+def silence(capsys: pytest.CaptureFixture[str]) -> tuple[float, float]:
+    """What the watch has counted since the last time: guardrails that were silent, and the trail."""
+    telemetry.flush()
+    (counted,) = (json.loads(line) for line in capsys.readouterr().out.splitlines() if '"SilentTrail"' in line)
+    return sum(counted["SilentGuardrails"]), sum(counted["SilentTrail"])
+
+
+def answer(guardrail: str, event: dict[str, Any]) -> None:
+    """A guardrail hears the canary: as it would while it is off, and with settings that can't be read."""
+    boto3.client("ssm").put_parameter(
+        Name=f"/holdfast/settings/{guardrail}", Value="not JSON", Type="String", Overwrite=True
+    )
+    assert run(guardrail, event, mode="off").outcomes == {}
+
+
+def canary_on_bus() -> dict[str, Any]:
+    (sent,) = [event for event in heard_on_bus() if event["detail-type"] == "Holdfast Canary"]
+    return {**sent, "time": stamp(now())}  # moto gives its own time, not the traveller's
+
+
+def stamp(epoch: int) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_who_answers_in_time_is_not_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    tick()
+    assert silence(capsys) == (0, 0)
+    sent = canary_on_bus()
+    for guardrail in (GUARDRAIL, OTHER):
+        answer(guardrail, sent)
+    assert tick()["canaries"] == 0
+    with time_machine.travel(START + CANARY_EVERY, tick=False):
+        project.watch().hear(call("ssm", "PutParameter", {"name": CANARY}, eventTime=stamp(START)), watch())
+        assert tick()["canaries"] == 1
+        assert silence(capsys) == (0, 0)
+
+
+def test_who_does_not_answer_is_counted_and_named(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    tick()
+    silence(capsys)
+    answer(GUARDRAIL, canary_on_bus())
+    with time_machine.travel(START + CANARY_EVERY, tick=False):
+        tick()
+    assert caplog.records[-1].silent == [OTHER, "watch"]  # type: ignore[attr-defined]
+    assert silence(capsys) == (1, 1)
+
+
+def test_an_old_answer_that_comes_late_does_not_count_for_the_new_canary(capsys: pytest.CaptureFixture[str]) -> None:
+    tick()
+    old = canary_on_bus()
+    with time_machine.travel(START + CANARY_EVERY, tick=False):
+        tick()
+    with time_machine.travel(START + 2 * CANARY_EVERY, tick=False):
+        silence(capsys)
+        for guardrail in (GUARDRAIL, OTHER):
+            answer(guardrail, old)
+        tick()
+        assert silence(capsys) == (2, 1)
+
+
+def test_a_canary_from_the_future_does_not_vouch_for_the_days_until_then() -> None:
+    answer(GUARDRAIL, canary(time=stamp(START + 400 * DAY)))
+    assert ledger().marked(GUARDRAIL)[Mark.ANSWERED] == START
+
+
+def test_the_trails_canary_is_a_call_that_changes_nothing() -> None:
+    ssm = boto3.client("ssm")
+    ssm.put_parameter(Name=CANARY, Value="canary", Type="String")
+    tick()
+    parameter = ssm.get_parameter(Name=CANARY)["Parameter"]
+    assert (parameter["Value"], parameter["Type"], parameter["Version"]) == ("canary", "String", 2)
+
+
+def test_a_call_that_can_not_be_made_leaves_the_trail_silent_and_the_others_heard(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(**happening: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutParameter")
+
+    here, plan = watch(), project.watch().Plan(DAY, (GUARDRAIL,), CANARY)
+    here.aws.session.register("before-call.ssm.PutParameter", refuse)
+    with pytest.raises(ClientError):
+        project.watch().tick(here, plan)
+    silence(capsys)
+    answer(GUARDRAIL, canary_on_bus())
+    assert project.watch().tick(here, plan)["canaries"] == 0
+    with time_machine.travel(START + CANARY_EVERY, tick=False), pytest.raises(ClientError):
+        project.watch().tick(here, plan)
+    assert silence(capsys) == (0, 1)
+
+
+class Died(BaseException):
+    """What a time-out does to a function: nothing after it runs."""
+
+
+def die_at(operation: str, number: int) -> Any:
+    """A hook that lets the function die before that call of it."""
+    left = [number]
+
+    def hook(here: World) -> None:
+        def count(**happening: Any) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                raise Died
+
+        here.aws.session.register(f"before-call.*.{operation}", count)
+
+    return hook
+
+
+def many_buckets(number: int) -> list[str]:
+    for index in range(number):
+        make_bucket(f"lake-{index:04}")
+    return [f"arn:aws:s3:::lake-{index:04}" for index in range(number)]
+
+
+def targets_asked() -> list[str]:
+    return sorted(target for kind, detail in asked() if kind == "Holdfast Look" for target in detail["targets"])
+
+
+def test_a_sweep_that_died_in_the_middle_is_asked_for_again_until_it_is_finished() -> None:
+    tick()
+    asked()
+    buckets = many_buckets(120)
+    with pytest.raises(Died):
+        run(GUARDRAIL, sweep(), SETTINGS, hook=die_at("PutEvents", 1))
+    run(OTHER, sweep())
+    assert targets_asked() == []
+    with time_machine.travel(START + CANARY_EVERY, tick=False):
+        tick()
+        ((kind, detail),) = asked()
+        assert (kind, detail) == ("Holdfast Sweep", {"guardrail": GUARDRAIL})
+        run(GUARDRAIL, sweep(), SETTINGS)
+        assert targets_asked() == buckets
+    with time_machine.travel(START + 2 * CANARY_EVERY, tick=False):
+        tick()
+        assert asked() == []
+
+
+def test_a_sweep_that_nobody_finishes_is_not_asked_for_all_day() -> None:
+    tick()
+    asked()
+    for number in range(1, 12):
+        with time_machine.travel(START + number * CANARY_EVERY, tick=False):
+            tick()
+    assert len(asked()) == 2 * 3
+
+
+def test_what_is_older_than_holdfast_stays_so_until_a_sweep_has_seen_all_of_it() -> None:
+    buckets = many_buckets(60)
+    with pytest.raises(Died):
+        run(GUARDRAIL, sweep(), SETTINGS, hook=die_at("PutEvents", 1))
+    with time_machine.travel(START + 2 * SURVEY_LASTS, tick=False):
+        run(GUARDRAIL, sweep(), SETTINGS)
+        outcomes = run(GUARDRAIL, look(GUARDRAIL, *buckets[:50]), SETTINGS).outcomes
+    assert set(outcomes.values()) == {"audited"}
+
+
+def test_what_a_look_has_no_time_for_goes_back_to_the_bus() -> None:
+    buckets = many_buckets(5)
+    outcomes = run(GUARDRAIL, look(GUARDRAIL, *buckets), SETTINGS, ends=START + MARGIN + RESERVE - 1).outcomes
+    assert list(outcomes) == buckets[:1]
+    assert targets_asked() == buckets[1:]
+
+
+def test_a_sweep_with_no_time_left_is_finished_by_looks() -> None:
+    buckets = many_buckets(5)
+    run(GUARDRAIL, sweep(), SETTINGS, ends=START)
+    assert targets_asked() == buckets[1:]
+    assert ledger().marked(GUARDRAIL)[Mark.SWEPT] == START
+
+
+class Warm:
+    """A guardrail's function that has run before: its clients are made, its settings read."""
+
+    def __init__(self, guardrail: str, settings: dict[str, Any]) -> None:
+        self.handler = project.load(guardrail).handler
+        self.calls: list[str] = []
+        self.world = world(guardrail, settings, remediate_existing=True)
+        self.world.aws.session.register("before-call", lambda **happening: self.calls.append(happening["model"].name))
+        self.world.parameters.read()
+
+    def run(self, event: dict[str, Any]) -> Result:
+        self.calls.clear()
+        outcomes = self.handler.handle(event, self.world, Delivery(event["id"], FAR_FUTURE))
+        return Result(outcomes, list(self.calls))
+
+    def deliver(self) -> list[Result]:
+        """What is on the bus, as its rule would hand it over, until there is no more."""
+        done = []
+        while waiting := [event for event in heard_on_bus() if event["detail-type"] != "Holdfast Record"]:
+            done += [self.run(event) for event in waiting]
+        return done
+
+
+def ask_for_a_sweep() -> None:
+    entry: Any = {"Source": "holdfast", "DetailType": "Holdfast Sweep", "Detail": '{"guardrail": "*"}'}
+    boto3.client("events").put_events(Entries=[entry])
+
+
+def encrypt(bucket: str, algorithm: Any) -> None:
+    rule: Any = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm}}
+    boto3.client("s3").put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+
+
+def encryption(bucket: str) -> str:
+    rule = boto3.client("s3").get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"][0]
+    return rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]
+
+
+def test_one_sweep_repairs_all_that_lost_events_left_broken() -> None:
+    """A hundred buckets are broken, and of every twenty events one never comes."""
+    buckets = [arn.rpartition(":")[2] for arn in many_buckets(100)]
+    function = Warm(GUARDRAIL, SETTINGS)
+    for number, bucket in enumerate(buckets):
+        encrypt(bucket, "AES256")
+        event = call("s3", "DeleteBucketEncryption", {"bucketName": bucket, "encryption": ""}, id=bucket)
+        if number % 20:
+            assert function.run(event | {"id": bucket}).outcome == "remediated"
+    assert [encryption(bucket) for bucket in buckets].count("AES256") == 5
+    ask_for_a_sweep()
+    outcomes = Counter(found for result in function.deliver() for found in result.outcomes.values())
+    assert {encryption(bucket) for bucket in buckets} == {"aws:kms"}
+    assert outcomes == {"remediated": 5, "compliant": 95}
+
+
+@pytest.mark.parametrize(
+    ("guardrail", "settings", "number"),
+    [
+        (GUARDRAIL, {"algorithm": "AES256"}, 200),
+        ("s3-public-access-block", {"account_level": False}, 60),
+        ("s3-vpc-only-policy", {"vpc_ids": ["vpc-01234567"], "buckets": ["lake-*"]}, 60),
+    ],
+)
+def test_a_sweep_costs_at_most_three_calls_a_bucket(guardrail: str, settings: dict[str, Any], number: int) -> None:
+    """Of buckets that are in order, and known to be: their state and their page."""
+    buckets = many_buckets(number)
+    function = Warm(guardrail, settings)
+    ask_for_a_sweep()
+    function.deliver()
+    ask_for_a_sweep()
+    swept, *looked = function.deliver()
+    assert set(swept.calls) <= {"Query", "ListBuckets", "UpdateItem", "PutEvents"}
+    assert len(swept.calls) <= 6
+    outcomes = {target: outcome for result in looked for target, outcome in result.outcomes.items()}
+    assert {outcomes[bucket] for bucket in buckets} == {"compliant"}
+    for result in looked:
+        assert result.calls.count("GetItem") == len(result.outcomes)
+        assert len(result.calls) <= 3 * len(result.outcomes)
+        assert result.writes == []
+
+
+def test_a_sweep_keeps_no_more_in_memory_than_one_call_needs() -> None:
+    """The inventory is read as far as it is needed for the next call to the bus, and no further."""
+    read, asked_after = [0], []
+
+    def endless(aws: Any) -> Iterator[Any]:
+        for number in range(2_000):
+            read[0] += 1
+            yield HERE.bucket(f"lake-{number:04}")
+
+    def hook(here: World) -> None:
+        here.aws.session.register("before-call.events.PutEvents", lambda **happening: asked_after.append(read[0]))
+
+    run(GUARDRAIL, sweep(), SETTINGS, handler=replace(project.load(GUARDRAIL).handler, inventory=endless), hook=hook)
+    assert asked_after == [500, 1000, 1500, 2000]
