@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from holdfast.ledger import WATCH
 from rich.markdown import Markdown
 from typer.core import TyperGroup
 
@@ -121,7 +122,7 @@ def redrive_letters(
     json: Json = False,
 ) -> None:
     """What nobody could deliver or finish: why, and with --send back to the functions it was meant for."""
-    own = guardrail if guardrail in ("", redrive.WATCH) else known(guardrail)
+    own = guardrail if guardrail in ("", WATCH) else known(guardrail)
     wanted = redrive.Wanted(own, tuple(id or ()), redrive.moment(since) if since else 0)
     if json and send and not yes:
         raise Complaint("--json can't ask: add --yes")

@@ -7,7 +7,7 @@ goes straight to the function. Nothing is lost by that: an event is a hint, and 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,15 +15,16 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from holdfast import Arn, BadEvent, Event, Place
-from holdfast.event import SWEEP, mapping
+from holdfast import Event, Place
+from holdfast.event import API_CALL, CANARY, LOOK, SWEEP, mapping
+from holdfast.ledger import WATCH
 
 from holdfast_cli import project
 from holdfast_cli.deployment import handler, outputs
 from holdfast_cli.errors import Complaint
 
 QUEUES = {"undelivered": "UndeliveredQueueUrl", "failed": "FailedQueueUrl"}
-WATCH = "watch"
+OWN = {LOOK: "a look", SWEEP: "a sweep over everything", CANARY: "a canary"}
 MOST = 1000  # messages of one queue that are taken in hand at once
 HIDDEN = 900  # seconds that they stay hidden from others if this program dies: SQS shows nothing without taking it
 WAIT = 1  # second that a receive waits: a short poll asks only some of SQS's servers and may find nothing
@@ -156,7 +157,7 @@ class Office:
         held = Held(letter, message["ReceiptHandle"])
         try:
             return self._failed(held, message) if queue == "failed" else self._undelivered(held, message)
-        except (Unreadable, BadEvent) as error:
+        except Unreadable as error:
             return replace(held, letter=replace(letter, trouble=f"it can't be understood: {error}"))
 
     def _undelivered(self, held: Held, message: Mapping[str, Any]) -> Held:
@@ -192,21 +193,20 @@ class Office:
         held = replace(held, letter=letter, function=function, payload=json.dumps(event))
         try:
             what, targets = _words(letter.guardrail, event, Place(parts[4], parts[3], parts[1]))
-        except BadEvent as error:
-            return replace(held, letter=replace(letter, trouble=f"it can't be understood: {error}"))
+        except Exception as error:  # whatever somebody wrote into this one, the others are told
+            return replace(held, letter=replace(letter, trouble=f"it can't be understood: {error!r}"))
         return replace(held, letter=replace(letter, what=what, targets=targets))
 
 
 def _words(guardrail: str, raw: Mapping[str, Any], here: Place) -> tuple[str, tuple[str, ...]]:
-    """What the event says happened, and to what. Raises BadEvent where the function would."""
+    """What the event says happened, and to what. Raises what the function would, which is poison then."""
     if guardrail == WATCH:
-        return "a tick of the watch", ()
+        return "news of the watch's own call" if raw.get("detail-type") == API_CALL else "a tick of the watch", ()
     event = Event.parse(raw, here)
-    if event.is_call:
-        when = f" at {event.time}" if event.time else ""
-        return f"{event.name} by {event.actor}{when}", tuple(handler(guardrail).targets(event))
-    targets: Iterable[Arn] = event.looks_at or ()
-    return "a sweep over everything" if event.name == SWEEP else "a look", tuple(targets)
+    if not event.is_call:
+        return OWN[event.name], tuple(event.looks_at or ())
+    when = f" at {event.time}" if event.time else ""
+    return f"{event.name} by {event.actor}{when}", tuple(handler(guardrail).targets(event))
 
 
 def _object(text: str) -> Mapping[str, Any]:

@@ -10,13 +10,15 @@ from botocore.exceptions import ClientError
 from holdfast_cli import redrive
 from holdfast_cli.main import app
 from moto import mock_aws
-from support import ME, REGION, call, look, sweep
+from support import ME, REGION, call, canary, look, sweep
 from typer.testing import CliRunner, Result
 
 QUEUES = ("UndeliveredQueue", "FailedQueue")
 KMS = "kms-key-deletion"
 KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
 EVENT = call("kms", "DisableKey", {"keyId": KEY}, eventTime="2026-01-01T00:00:00Z")
+
+DEEP = json.loads("[" * 600 + "]" * 600)  # Python's recursion ends before it does
 
 
 @pytest.fixture(autouse=True)
@@ -176,6 +178,11 @@ def test_one_that_lambda_does_not_take_stays_and_does_not_stop_the_others(invoke
         ("UndeliveredQueue", ["a list"], arn(KMS)),
         ("UndeliveredQueue", {"detail-type": "Scheduled Event", "detail": {}}, arn(KMS)),
         ("UndeliveredQueue", call("kms", "DisableKey", {}), arn(KMS)),
+        (
+            "UndeliveredQueue",
+            EVENT | {"detail": EVENT["detail"] | {"eventTime": {"odd": []}, "userIdentity": [[]]}},
+            "",
+        ),
         ("UndeliveredQueue", EVENT, "arn:aws:sqs:eu-west-1:123456789012:elsewhere"),
         ("UndeliveredQueue", EVENT, f"arn:aws:lambda:{REGION}:{ME}:function:payroll"),
         ("FailedQueue", {"requestContext": {"functionArn": arn(KMS)}}, ""),
@@ -190,13 +197,21 @@ def test_what_can_not_be_understood_is_shown_and_left(queue: str, body: Any, tar
     assert (visible(), len(invoked)) == (1, 1)
 
 
-def test_looks_sweeps_and_ticks_are_told_as_such() -> None:
+def test_what_is_holdfasts_own_is_told_as_such() -> None:
     failed(
         look("s3-default-encryption", *(f"arn:aws:s3:::lake-{number}" for number in range(7))), "s3-default-encryption"
     )
     failed(sweep(), KMS)
+    failed(canary(), KMS)
     undelivered({}, "watch")
-    assert {letter["what"] for letter in told()} == {"a look", "a sweep over everything", "a tick of the watch"}
+    undelivered(call("ssm", "PutParameter", {"name": "/holdfast-canary"}), "watch")
+    assert {letter["what"] for letter in told()} == {
+        "a look",
+        "a sweep over everything",
+        "a canary",
+        "a tick of the watch",
+        "news of the watch's own call",
+    }
     assert "  on arn:aws:s3:::lake-4\n  and 2 more\n" in holdfast().stdout
 
 

@@ -74,6 +74,14 @@ def test_no_link_of_a_page_leads_nowhere(name: str) -> None:
         assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}, link
 
 
+def test_the_runbook_has_a_section_for_every_alarm_and_for_nothing_else() -> None:
+    alarms = (r["Properties"] for r in template.load()["Resources"].values() if r["Type"] == "AWS::CloudWatch::Alarm")
+    names = {template.written(alarm["AlarmName"]).removeprefix("${AWS::StackName}-") for alarm in alarms}
+    of_any = "|".join(project.guardrails())
+    sections = re.findall(r"^## (.+)$", (project.ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+    assert sorted(sections) == sorted({re.sub(rf"^({of_any})-", "GUARDRAIL-", name) for name in names})
+
+
 def test_the_index_knows_every_outcome() -> None:
     assert {*pages.OUTCOMES} == {*Outcome, "failed"}
 
