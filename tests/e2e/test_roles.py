@@ -257,7 +257,7 @@ JOBS: dict[str, tuple[Job, list[str]]] = {
         ],
     ),
     "CloudtrailLogging": (guard_trail, ["trail compliant", *["trail remediated"] * 4, "trail compliant"]),
-    WATCH: (watch, ["digests 1, looks 1, sweeps 1"]),
+    WATCH: (watch, ["canaries 1, digests 1, looks 1, sweeps 1"]),
 }
 
 # Rights whose loss can't show in the local cloud, by function and action, and why. Those that only an option of the
@@ -374,7 +374,8 @@ class Copy:
 
     def _answer(self, event: Event) -> dict[str, Any]:
         if self._world.guardrail == "watch":
-            return dict(project.watch().tick(self._world, 3600))
+            plan = project.watch().Plan(3600, ("s3-default-encryption",), "/holdfast-canary")
+            return dict(project.watch().tick(self._world, plan))
         handler = project.load(self._world.guardrail).handler
         return dict(handler.handle(event, self._world, Delivery("delivery", FAR_FUTURE)))
 

@@ -37,6 +37,7 @@ VALUES = {
     "AWS::Region": REGION,
     "AWS::AccountId": ME,
     "Ledger.Arn": HERE.arn("dynamodb", "table/holdfast"),
+    "Canary": "/holdfast-canary",
     "Topic": HERE.arn("sns", "security"),
     "TrailCloudWatchRoleArn": LOG_ROLE,
 }
@@ -162,7 +163,8 @@ def tick_with_everything_due(hook: Hook) -> None:
         seen.ledger.begin_survey("s3-default-encryption", now())
         here = world("watch")
         hook(here)
-        done = project.watch().tick(here, 3600)
+        plan = project.watch().Plan(3600, ("s3-default-encryption",), "/holdfast-canary")
+        done = project.watch().tick(here, plan)
         assert min(done["digests"], done["sweeps"]) > 0
 
 
