@@ -13,10 +13,10 @@ Can't: repair a policy that denies Holdfast's own role, that would outgrow 20 KB
 public while BlockPublicPolicy is on, or names a principal that is gone; give a bucket that is a website TLS.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from botocore.exceptions import ClientError
@@ -35,9 +35,18 @@ from holdfast import (
     unless,
 )
 from holdfast.aws import error_code
+from holdfast.perimeter import (
+    LIMIT,
+    LOG_DELIVERY,
+    blocks_public,
+    is_website,
+    replication_role,
+    request,
+    shuts_out,
+    unlock,
+)
 from holdfast.policy import Document, Request, Statement, covers, denies, dump, load, merge, public_grants
 
-LIMIT = 20 * 1024  # bytes: S3 API, PutBucketPolicy
 VPC, TLS, TLS_VERSION = "HoldfastVpcOnly", "HoldfastTls", "HoldfastTlsVersion"
 ADMINISTRATION = ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy")  # ours: the first two
 DATA = (
@@ -50,7 +59,6 @@ DATA = (
     "s3:RestoreObject",
     "s3:Replicate*",
 )
-LOG_DELIVERY = ("cloudtrail.amazonaws.com", "delivery.logs.amazonaws.com", "logging.s3.amazonaws.com")
 
 
 @dataclass(frozen=True)
@@ -116,30 +124,15 @@ def read(case: Known, aws: Aws) -> Bucket:
         if error_code(error) not in ("AccessDenied", "AllAccessDisabled", "MethodNotAllowed"):
             raise
         return Bucket(name, denied=str(error))
-    return with_obstacles(bucket, aws) if faults(bucket, case) else bucket
+    if not faults(bucket, case):
+        return bucket
+    return replace(bucket, website=is_website(name, aws), blocks_public=blocks_public(name, aws))
 
 
 def with_policy(name: str, case: Known, aws: Aws) -> Bucket:
     answer = unless("NoSuchBucketPolicy", aws.client("s3").get_bucket_policy, Bucket=name)
     policy = load(answer["Policy"]) if answer else None
     return Bucket(name, policy, replication_role(name, aws) if is_data(name, case.settings) else "")
-
-
-def replication_role(name: str, aws: Aws) -> str:
-    """Only a literal role of our own account: the exemption must not be a way for others, or for a pattern."""
-    ask = aws.client("s3").get_bucket_replication
-    answer = unless("ReplicationConfigurationNotFoundError", ask, Bucket=name)
-    role = answer["ReplicationConfiguration"]["Role"] if answer else ""
-    return role if re.fullmatch(rf"arn:[\w-]+:iam::{aws.here.account}:role/[\w+=,.@/-]+", role) else ""
-
-
-def with_obstacles(bucket: Bucket, aws: Aws) -> Bucket:
-    """Where these may not be read, S3 itself will tell: a denied question must not keep the policy broken."""
-    s3, name = aws.client("s3"), bucket.name
-    website = unless("NoSuchWebsiteConfiguration AccessDenied", s3.get_bucket_website, Bucket=name)
-    block = unless("NoSuchPublicAccessBlockConfiguration AccessDenied", s3.get_public_access_block, Bucket=name)
-    blocks = bool(block and block["PublicAccessBlockConfiguration"].get("BlockPublicPolicy"))
-    return replace(bucket, website=website is not None, blocks_public=blocks)
 
 
 def is_data(name: str, settings: Settings) -> bool:
@@ -239,7 +232,7 @@ def hopeless(bucket: Bucket, merged: Document, case: Known) -> str:
     """Why the merged policy is not written; empty if it can be."""
     if is_shut_to_us(merged, case):
         return way_out(bucket)
-    if shut := sorted({r.who for r in protected(bucket, case) if is_shut_out(r, standing(bucket), merged)}):
+    if shut := sorted({r.who for r in protected(bucket, case) if shuts_out(r, standing(bucket), merged)}):
         return f"It would lock out {', '.join(shut)}, so nothing was written: change the policy or the settings."
     if (size := len(dump(merged).encode())) > LIMIT:
         return f"With our statements it would have {size} bytes, more than S3's {LIMIT}: shorten it."
@@ -252,54 +245,31 @@ def hopeless(bucket: Bucket, merged: Document, case: Known) -> str:
 def is_shut_to_us(policy: Document, case: Known) -> bool:
     """Only if it is sure: else one statement that can't be judged would disarm us, and S3 has the last word anyway."""
     role = case.here.role
-    return any(denies(policy, request(case, role, role, action)) for action in ADMINISTRATION[:2] if role)
-
-
-def is_shut_out(request: Request, before: Document, after: Document) -> bool:
-    """Whoever surely got in before must surely get in after; where that was unsure, it isn't our statements' doing."""
-    was, will = denies(before, request), denies(after, request)
-    return (will is True and was is not True) or (will is None and was is False)
+    return any(denies(policy, request(case.target, role, role, action)) for action in ADMINISTRATION[:2] if role)
 
 
 def way_out(bucket: Bucket) -> str:
-    """S3 API, PutBucketPolicy: the account's root user may always; IAM user guide, "Perform a privileged task"."""
-    return (
-        "It denies Holdfast's role (or the bucket is another account's by now). Only the account's root user can "
-        f"change it: aws s3api delete-bucket-policy --bucket {bucket.name}; or, from the organisation's management "
-        "account, the same in a session of: aws sts assume-root --target-principal ACCOUNT --task-policy-arn "
-        f"arn=arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy. {bucket.denied}"
-    ).strip()
-
-
-def request(case: Known, who: str, principal: str, action: str, **context: str) -> Request:
-    """A call over TLS, as an ordinary caller outside every VPC makes it, with what `context` changes."""
-    ordinary: dict[str, str | None] = {"aws:securetransport": "true", "s3:tlsversion": "1.3"}
-    ordinary |= {"aws:principalisawsservice": "false", "aws:viaawsservice": "false"}
-    ordinary |= {"aws:sourcevpc": None, "aws:sourcevpce": None, "aws:vpceorgid": None}
-    if principal.startswith("arn:"):
-        ordinary |= {"aws:principalarn": principal, "aws:principalaccount": principal.split(":")[4]}
-    on_object = action.endswith(("Object", "ObjectVersion"))
-    resource = f"{case.target}/data/part-0" if on_object else str(case.target)
-    return Request(who, principal, action, resource, ordinary | {f"aws:{key}": value for key, value in context.items()})
+    why = "It denies Holdfast's role (or the bucket is another account's by now)."
+    return f"{why} {unlock(bucket.name)} {bucket.denied}".strip()
 
 
 def protected(bucket: Bucket, case: Known) -> Iterator[Request]:
     """All who must still get in after a write of ours."""
-    here, settings = case.here, case.settings
+    here, settings, call = case.here, case.settings, partial(request, case.target)
     admin = f"arn:{here.partition}:iam::{here.account}:role/administrator"
-    yield from (request(case, "the policy's administrators", admin, action) for action in ADMINISTRATION)
+    yield from (call("the policy's administrators", admin, action) for action in ADMINISTRATION)
     for arn in insiders(bucket, case):
-        yield request(case, arn, arn.replace("*", "somebody").replace("?", "x"), "s3:GetObject")
+        yield call(arn, arn.replace("*", "somebody").replace("?", "x"), "s3:GetObject")
     for service in LOG_DELIVERY:
-        yield request(case, service, service, "s3:PutObject", principalisawsservice="true", sourceaccount=here.account)
+        yield call(service, service, "s3:PutObject", principalisawsservice="true", sourceaccount=here.account)
     somebody = f"arn:{here.partition}:iam::{here.account}:role/somebody"
-    yield request(case, "Athena and others on a caller's behalf", somebody, "s3:GetObject", viaawsservice="true")
+    yield call("Athena and others on a caller's behalf", somebody, "s3:GetObject", viaawsservice="true")
     for vpc in settings.vpc_ids:
-        yield from (request(case, vpc, somebody, f"s3:{verb}Object", sourcevpc=vpc) for verb in ("Get", "Put"))
+        yield from (call(vpc, somebody, f"s3:{verb}Object", sourcevpc=vpc) for verb in ("Get", "Put"))
     for network in settings.allowed_source_ips:
-        yield request(case, network, somebody, "s3:GetObject", sourceip=network.partition("/")[0])
+        yield call(network, somebody, "s3:GetObject", sourceip=network.partition("/")[0])
     if settings.organization_id:
-        yield request(case, settings.organization_id, somebody, "s3:GetObject", vpceorgid=settings.organization_id)
+        yield call(settings.organization_id, somebody, "s3:GetObject", vpceorgid=settings.organization_id)
 
 
 handler = Guardrail(
