@@ -1,0 +1,185 @@
+"""A trail of CloudTrail: how it is read, what its selectors record, and the calls that make it another.
+
+Sources: CloudTrail API, and CloudTrail user guide, "Logging management events".
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from holdfast.aws import Aws
+from holdfast.event import Arn, Place
+from holdfast.model import ApiCall
+
+# CloudTrail API, UpdateTrail: what a trail covers, with what it means if that is off, and where and how it sends.
+COVERS = {
+    "IsMultiRegionTrail": "it covers one Region only",
+    "IncludeGlobalServiceEvents": "it leaves out global services",
+    "EnableLogFileValidation": "log file validation is off",
+}
+SENDS = {
+    "S3BucketName": "bucket",
+    "S3KeyPrefix": "prefix",
+    "KmsKeyId": "key",
+    "SnsTopicName": "topic",
+    "CloudWatchLogsLogGroupArn": "log group",
+    "CloudWatchLogsRoleArn": "role for its log group",
+    "RecursiveLogging": "recursive logging",
+}
+LOGS = ("CloudWatchLogsLogGroupArn", "CloudWatchLogsRoleArn")
+READ_AS = {"EnableLogFileValidation": "LogFileValidationEnabled", "SnsTopicName": "SnsTopicARN"}
+UNSET = {"RecursiveLogging": True}
+
+# What a trail without selectors records (CloudTrail API, PutEventSelectors).
+ALL = {"ReadWriteType": "All", "IncludeManagementEvents": True}
+ALL_ADVANCED = {"Name": "Management events", "FieldSelectors": [{"Field": "eventCategory", "Equals": ["Management"]}]}
+
+
+@dataclass(frozen=True)
+class Trail:
+    """A trail; `covers`, `sends` and `selectors` under the names that the API takes.
+
+    `tags` lacks those that only AWS can set. `stopped_at` is empty while it is logging. `exists` is False for what is
+    left of a deleted trail: its baseline. `obstacle` says why it can't be restored, and is read only when that matters.
+    """
+
+    arn: str
+    logging: bool
+    organisation: bool = False
+    covers: Mapping[str, bool] = field(default_factory=dict)
+    sends: Mapping[str, Any] = field(default_factory=dict)
+    selectors: Mapping[str, Any] = field(default_factory=lambda: {"EventSelectors": [ALL]})
+    insights: tuple[Any, ...] = ()
+    tags: tuple[Any, ...] = ()
+    started_at: str = ""
+    stopped_at: str = ""
+    delivery_error: str = ""
+    exists: bool = True
+    obstacle: str = ""
+
+
+def live(arn: Arn, aws: Aws) -> Trail:
+    """A member account sees no more of its organisation's trail than its status."""
+    status: Any = aws.client("cloudtrail", arn.region).get_trail_status(Name=arn)
+    seen = Trail(
+        arn,
+        logging=status["IsLogging"],
+        organisation=True,
+        started_at=_stamp(status.get("StartLoggingTime")),
+        stopped_at="" if status["IsLogging"] else _stamp(status.get("StopLoggingTime")),
+        delivery_error=status.get("LatestDeliveryError", ""),
+    )
+    return seen if arn.account != aws.here.account else _detailed(seen, arn, aws)
+
+
+def _detailed(seen: Trail, arn: Arn, aws: Aws) -> Trail:
+    cloudtrail = aws.client("cloudtrail", arn.region)
+    trail: Any = cloudtrail.get_trail(Name=arn)["Trail"]
+    tagged = cloudtrail.list_tags(ResourceIdList=[arn])["ResourceTagList"]
+    insights: Any = cloudtrail.get_insight_selectors(TrailName=arn) if trail.get("HasInsightSelectors") else {}
+    return replace(
+        seen,
+        organisation=trail.get("IsOrganizationTrail", False),
+        covers={name: trail.get(READ_AS.get(name, name), False) for name in COVERS},
+        sends={name: trail.get(READ_AS.get(name, name), UNSET.get(name, "")) for name in SENDS},
+        selectors=_chosen(cloudtrail.get_event_selectors(TrailName=arn)),
+        insights=tuple(tidy(insights.get("InsightSelectors", ()))),
+        tags=tuple(tag for one in tagged for tag in one.get("TagsList", ()) if not tag["Key"].startswith("aws:")),
+    )
+
+
+def _stamp(time: datetime | None) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if time else ""
+
+
+def _chosen(answer: Any) -> dict[str, Any]:
+    """A trail has selectors of one kind, or none yet."""
+    kind = next((kind for kind in ("EventSelectors", "AdvancedEventSelectors") if answer.get(kind)), "EventSelectors")
+    return {kind: tidy(answer.get(kind) or [ALL])}
+
+
+def tidy(selectors: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Their order means nothing, and an empty list in one the same as none."""
+    kept = [{name: value for name, value in selector.items() if value != []} for selector in selectors]
+    return sorted(kept, key=lambda selector: json.dumps(selector, sort_keys=True))
+
+
+def blind(selectors: Mapping[str, Any]) -> bool:
+    """True if management calls that write go unrecorded. A call is recorded if any selector matches it."""
+    left_out = [*_omissions(selectors)]
+    return not left_out or bool(frozenset.intersection(*left_out))
+
+
+def _omissions(selectors: Mapping[str, Any]) -> Iterator[frozenset[str]]:
+    """Of each selector that hides no other management calls that write, the event sources that it leaves out.
+
+    On management events trails take three conditions, of which all must hold (CloudTrail API, AdvancedFieldSelector).
+    Any other counts as one that hides something.
+    """
+    for basic in selectors.get("EventSelectors", ()):
+        if basic.get("IncludeManagementEvents", True) and basic.get("ReadWriteType", "All") != "ReadOnly":
+            yield frozenset(basic.get("ExcludeManagementEventSources", ()))
+    for advanced in selectors.get("AdvancedEventSelectors", ()):
+        fields = advanced["FieldSelectors"]
+        hides = {(f["Field"], how): f[how] for f in fields for how in f if how != "Field" and f[how]}
+        omitted = hides.pop(("eventSource", "NotEquals"), ())
+        management = "Management" in hides.pop(("eventCategory", "Equals"), ())
+        writes = "false" in hides.pop(("readOnly", "Equals"), ("false",))
+        if management and writes and not hides and len({f["Field"] for f in fields}) == len(fields):
+            yield frozenset(omitted)
+
+
+def bare(selectors: Mapping[str, Any]) -> bool:
+    """True if no selector records anything but management events."""
+    data = [data for basic in selectors.get("EventSelectors", ()) for data in basic.get("DataResources", ())]
+    fields = [f for advanced in selectors.get("AdvancedEventSelectors", ()) for f in advanced["FieldSelectors"]]
+    categories = {category for f in fields if f["Field"] == "eventCategory" for category in f.get("Equals", ())}
+    return not any(resource.get("Values") for resource in data) and categories <= {"Management"}
+
+
+def widened(selectors: Mapping[str, Any]) -> dict[str, Any]:
+    """The same and all management events, for want of a baseline. Only five basic selectors fit on a trail."""
+    if "AdvancedEventSelectors" in selectors:
+        return {"AdvancedEventSelectors": tidy([*selectors["AdvancedEventSelectors"], ALL_ADVANCED])}
+    narrow, *others = selectors["EventSelectors"]
+    return {"EventSelectors": tidy([{**narrow, **ALL, "ExcludeManagementEventSources": []}, *others])}
+
+
+def calls(now: Trail, then: Trail, here: Place) -> Iterator[ApiCall]:
+    """From one state to the other. Recording comes first: whatever else may fail, it is on."""
+    arn = Arn(then.arn)
+
+    def call(operation: str, **parameters: Any) -> ApiCall:
+        return ApiCall("cloudtrail", operation, parameters, "" if arn.region == here.region else arn.region)
+
+    if now.exists and not then.exists:
+        yield call("delete_trail", Name=arn.name)
+        return
+    if then.exists and not now.exists:
+        yield call("create_trail", **_creation(then))
+        now = replace(then, logging=False, selectors={"EventSelectors": [ALL]}, insights=())
+    if then.logging and not now.logging:
+        yield call("start_logging", Name=arn)
+    if then.selectors != now.selectors:
+        yield call("put_event_selectors", TrailName=arn, **then.selectors)
+    if changed := _differences(now, then):
+        yield call("update_trail", Name=arn, **changed)
+    if then.insights != now.insights:
+        yield call("put_insight_selectors", TrailName=arn, InsightSelectors=list(then.insights))
+    if now.logging and not then.logging:
+        yield call("stop_logging", Name=arn)
+
+
+def _creation(trail: Trail) -> dict[str, Any]:
+    sent = {name: value for name, value in trail.sends.items() if value != ""}
+    tagged = {"TagsList": list(trail.tags)} if trail.tags else {}
+    return {"Name": Arn(trail.arn).name, **trail.covers, **sent, **tagged}
+
+
+def _differences(now: Trail, then: Trail) -> dict[str, Any]:
+    """What UpdateTrail must be told; a log group only together with its role."""
+    was, wanted = {**now.covers, **now.sends}, {**then.covers, **then.sends}
+    changed = {name for name in wanted if wanted[name] != was[name]}
+    return {name: wanted[name] for name in wanted if name in changed or (name in LOGS and changed & set(LOGS))}
