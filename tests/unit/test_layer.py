@@ -60,6 +60,11 @@ def test_the_layer_is_small() -> None:
     assert zipped(LAYER) < 2_000 * KILOBYTE
 
 
+@pytest.mark.parametrize("path", FUNCTIONS, ids=lambda path: path.parent.name)
+def test_a_function_is_small(path: Path) -> None:
+    assert zipped(path.parent) < 5 * KILOBYTE
+
+
 def loaded(path: Path, environment: dict[str, str] | None = None) -> list[str]:
     """The modules that there are once a function is imported from the layer, in a Python that has nothing else."""
     places = [str(path.parent), str(LAYER / "python")]

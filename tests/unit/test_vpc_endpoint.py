@@ -14,6 +14,7 @@ from botocore.stub import Stubber
 from botocore.validate import validate_parameters
 from holdfast import ApiCall, Arn, BadEvent, Case, Event, Misshapen, SharedSettings, Violation
 from holdfast.aws import Aws
+from holdfast.network import camel
 from holdfast.shape import parse
 from holdfast_cli import project
 from incidents import vpc_endpoint as incidents
@@ -282,7 +283,7 @@ def fixes() -> Iterator[ApiCall]:
 def test_every_call_is_one_that_ec2_knows(fix: ApiCall) -> None:
     session = botocore.session.get_session()
     session.register_component("data_loader", ALL_MODELS)
-    operation = session.get_service_model(fix.service).operation_model(guardrail.camel(fix.operation))
+    operation = session.get_service_model(fix.service).operation_model(camel(fix.operation))
     assert operation.input_shape
     validate_parameters(fix.parameters, operation.input_shape)
     assert json.loads(json.dumps(fix.parameters)) == fix.parameters

@@ -1,0 +1,287 @@
+"""A VPC endpoint: what calls tell of it, how it is read, and the calls that make and change it.
+
+Sources: EC2 API; AWS PrivateLink guide; VPC user guide, "Gateway endpoints".
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from holdfast.aws import Aws, buckets, unless
+from holdfast.event import Arn, BadEvent, Event, first, listed, mapping
+from holdfast.model import ApiCall
+from holdfast.network import described, existing, tags, ways_in
+
+ID = re.compile(r"vpce-[\w-]+")
+REMAKABLE = ("Gateway", "Interface", "GatewayLoadBalancer")
+DEAD = ("deleting", "deleted", "rejected", "failed", "expired")
+PARTS = {"tables": "RouteTableIds", "subnets": "SubnetIds", "groups": "SecurityGroupIds"}
+WITH_GATEWAY = (["s3"], ["s3express"], ["dynamodb"])
+FULL_NAMES = ("com.", "cn.", "aws.")  # of services: PrivateLink guide, "AWS services that integrate"
+WEEKS = 60  # of history: AWS Config API, GetResourceConfigHistory answers seven days at a time
+BUCKETS = 100  # whose policies are read to tell which name an endpoint
+TAGS = 50  # EC2 user guide, "Tag restrictions"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint of any type: its parts are route `tables`, or else `subnets` and `groups`.
+
+    `routed` are the subnets that reach a gateway endpoint by one of its route tables.
+
+    `loss` is why there is none: it was deleted, and by whom may do so (retired); its VPC is gone (homeless), or its
+    VPC's stack is being deleted (leaving); it is being deleted and still has its private DNS name (dying).
+
+    The others are read only where something is wrong. `missing`: lacking parts that exist no more. `strays`: subnets
+    that were routed, and the tables they use now. `taken`: what another endpoint to the service has. `named_by`: the
+    buckets whose policies name a lost one.
+    """
+
+    arn: str
+    vpc: str
+    service: str
+    type: str = "Gateway"
+    policy: str = ""
+    private_dns: bool = False
+    ip_type: str = ""
+    dns: Mapping[str, Any] = field(default_factory=dict)
+    region: str = ""
+    tables: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    managed: bool = False
+    routed: tuple[str, ...] = ()
+    loss: Literal["", "deleted", "retired", "homeless", "leaving", "dying"] = ""
+    missing: tuple[str, ...] = ()
+    strays: Mapping[str, str] = field(default_factory=dict)
+    taken: Mapping[str, str] = field(default_factory=dict)
+    named_by: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return Arn(self.arn).name
+
+    @property
+    def parts(self) -> set[str]:
+        return {*self.tables, *self.subnets, *self.groups}
+
+    @property
+    def whole(self) -> bool:
+        """EC2 may have emptied an endpoint that it is deleting: without any way in it is no model for a new one."""
+        return bool(self.managed or self.tables or self.subnets)
+
+    def left_of(self, ids: Iterable[str]) -> list[str]:
+        """Those that it can have."""
+        return [id for id in ids if id not in self.missing and id not in self.taken]
+
+
+@dataclass(frozen=True)
+class Vpc:
+    """A VPC, the required services that it lacks, and its route tables."""
+
+    id: str
+    lacks: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+
+
+def shown(id: str, aws: Aws) -> Any:
+    """What EC2 shows of an endpoint, for a while also of a deleted one; None if nothing."""
+    ask = aws.client("ec2").describe_vpc_endpoints
+    answer = unless("InvalidVpcEndpointId.NotFound", ask, VpcEndpointIds=[id])
+    return next(iter(answer["VpcEndpoints"]), None) if answer else None
+
+
+def parsed(raw: Any, aws: Aws) -> Endpoint:
+    """From DescribeVpcEndpoints, which leaves out what an endpoint of its type doesn't have."""
+    return Endpoint(
+        arn=arn_of(raw, aws),
+        vpc=raw["VpcId"],
+        service=raw.get("ServiceName") or raw.get("ResourceConfigurationArn") or raw.get("ServiceNetworkArn") or "",
+        type=raw.get("VpcEndpointType") or "Gateway",
+        policy=raw.get("PolicyDocument") or "",
+        private_dns=bool(raw.get("PrivateDnsEnabled")) and raw.get("VpcEndpointType") == "Interface",
+        ip_type=raw.get("IpAddressType") or "",
+        dns=raw.get("DnsOptions") or {},
+        region=raw.get("ServiceRegion") or "",
+        tables=tuple(sorted(raw.get("RouteTableIds") or ())),
+        subnets=tuple(sorted(raw.get("SubnetIds") or ())),
+        groups=tuple(sorted(group["GroupId"] for group in raw.get("Groups") or ())),
+        tags=tags(raw),
+        managed=bool(raw.get("RequesterManaged")),
+    )
+
+
+def recorded(id: str, aws: Aws) -> Endpoint | None:
+    """From AWS Config, where it is on and knows the policy: without one a new endpoint would let all through."""
+    config: Any = aws.client("config")
+    if not config.describe_configuration_recorders()["ConfigurationRecorders"]:
+        return None
+    ask = config.get_paginator("get_resource_config_history").paginate
+    pages = islice(ask(resourceType="AWS::EC2::VPCEndpoint", resourceId=id), WEEKS)
+    items = (item for page in pages for item in page["configurationItems"] if item.get("configuration"))
+    known = (_from_config(item, aws) for item in items)
+    fit = (endpoint for endpoint in known if endpoint.policy and endpoint.whole)
+    return unless("ResourceNotDiscoveredException", lambda: next(fit, None))
+
+
+def _from_config(item: Any, aws: Aws) -> Endpoint:
+    """AWS Config keeps what EC2 answered, with small first letters."""
+
+    def raised(fields: dict[str, Any]) -> dict[str, Any]:
+        return {name[:1].upper() + name[1:]: value for name, value in fields.items()}
+
+    raw = json.loads(item["configuration"], object_hook=raised)
+    return replace(parsed(raw, aws), tags=item.get("tags") or {})
+
+
+def others(like: Endpoint, aws: Aws) -> list[Endpoint]:
+    """The VPC's other endpoints to the same service."""
+    found = [raw for raw in to_service(like, aws) if is_alive(raw)]
+    return [parsed(raw, aws) for raw in found if raw["VpcEndpointId"] != like.id]
+
+
+def to_service(like: Endpoint, aws: Aws) -> list[Any]:
+    """The VPC's endpoints to the same service, dead ones too."""
+    return described("vpc_endpoints", aws, vpc_id=[like.vpc], service_name=[like.service])
+
+
+def looked_at(now: Endpoint, before: Endpoint | None, aws: Aws) -> Endpoint:
+    """With what it takes to judge it by its baseline."""
+    ways = ways_in(now.vpc, aws) if now.type == "Gateway" else {}
+    now = replace(now, routed=tuple(sorted(subnet for subnet, table in ways.items() if table in now.tables)))
+    if before is None:
+        return now
+    strays = {subnet: ways[subnet] for subnet in before.routed if ways.get(subnet, "") not in ("", *now.tables)}
+    return hindered(replace(now, strays=strays), before.parts - now.parts | set(strays.values()), aws)
+
+
+def hindered(now: Endpoint, wanted: set[str], aws: Aws) -> Endpoint:
+    """With what is in the way of getting these parts."""
+    if not wanted:
+        return now
+    missing = wanted - existing(wanted, aws)
+    taken = {table: other.id for other in others(now, aws) for table in other.tables if table in wanted}
+    return replace(now, missing=tuple(sorted(missing)), taken=taken)
+
+
+def provided(id: str, wanted: Iterable[str], aws: Aws) -> Vpc | None:
+    """A VPC that must have endpoints to the wanted services; None if there is none."""
+    names = [full_name(name, aws.here.region) for name in wanted]
+    if not names:
+        return Vpc(id)
+    if not described("vpcs", aws, vpc_id=[id]):
+        return None
+    there = {raw.get("ServiceName") for raw in described("vpc_endpoints", aws, vpc_id=[id]) if is_alive(raw)}
+    tables = sorted(table["RouteTableId"] for table in described("route_tables", aws, vpc_id=[id]))
+    return Vpc(id, tuple(name for name in names if name not in there), tuple(tables))
+
+
+def arn_of(raw: Any, aws: Aws) -> Arn:
+    return aws.here.arn("ec2", f"vpc-endpoint/{raw['VpcEndpointId']}")
+
+
+def is_alive(raw: Any) -> bool:
+    return raw.get("State", "").lower() not in DEAD
+
+
+def is_dying(like: Endpoint, aws: Aws) -> bool:
+    """True while EC2 deletes one to the same service."""
+    return any(raw.get("State", "").lower() == "deleting" for raw in to_service(like, aws))
+
+
+def touched(event: Event) -> list[str]:
+    """The ids that a call made or was given. Raises BadEvent if there are none."""
+    made = mapping(mapping(event.response.get("CreateVpcEndpointResponse")).get("vpcEndpoint")).get("vpcEndpointId")
+    asked = mapping(event.request.get(f"{event.name}Request")).get("VpcEndpointId")
+    ids = [id for id in (*listed(made), *listed(asked)) if isinstance(id, str) and ID.fullmatch(id)]
+    if not ids:
+        raise BadEvent(f"{event.name} without an endpoint")
+    return [id for id in ids if id not in _never_there(event)]
+
+
+def _never_there(event: Event) -> set[Any]:
+    """The call succeeds though some ids, or all, could not be deleted (EC2 API, DeleteVpcEndpoints)."""
+    failed = listed(mapping(event.response.get("DeleteVpcEndpointsResponse")).get("unsuccessful"))
+    errors = ((str(first(mapping(item).get("resourceId"))), mapping(mapping(item).get("error"))) for item in failed)
+    return {id for id, error in errors if "NotFound" in str(first(error.get("code")))}
+
+
+def full_name(service: str, region: str) -> str:
+    """`com.amazonaws.eu-west-1.s3` for `s3`."""
+    return service if service.startswith(FULL_NAMES) else f"com.amazonaws.{region}.{service}"
+
+
+def has_gateway(service: str) -> bool:
+    """EC2 knows gateway endpoints to few services (VPC user guide, "Gateway endpoints"); the others need subnets."""
+    return service.startswith("com.amazonaws.") and service.split(".")[3:] in WITH_GATEWAY
+
+
+def naming(endpoint: str, aws: Aws) -> tuple[str, ...]:
+    """Buckets whose policies name an endpoint: a help for the reader, so that no error here may stop a fix."""
+
+    def policy(name: str) -> str:
+        try:
+            return aws.client("s3").get_bucket_policy(Bucket=name)["Policy"]
+        except (ClientError, BotoCoreError):
+            return ""
+
+    try:
+        return tuple(bucket.name for bucket in islice(buckets(aws), BUCKETS) if endpoint in policy(bucket.name))
+    except (ClientError, BotoCoreError):
+        return ()
+
+
+def another(like: Endpoint, marks: Mapping[str, str]) -> ApiCall:
+    """Makes one like it, with the parts that it can have, and with these tags."""
+    gateway, private = like.type == "Gateway", like.type == "Interface"
+    more: dict[str, Any] = {api: like.left_of(getattr(like, part)) for part, api in PARTS.items()}
+    more["PolicyDocument"] = like.policy
+    more["ServiceRegion"] = like.region if like.region != Arn(like.arn).region else ""
+    more["IpAddressType"] = "" if gateway and like.ip_type == "ipv4" else like.ip_type
+    more["DnsOptions"] = dict(like.dns) if private else {}
+    given = {name: value for name, value in more.items() if value}
+    if private:
+        given["PrivateDnsEnabled"] = like.private_dns
+    own = {key: value for key, value in like.tags.items() if not key.startswith("aws:") and key not in marks}
+    return create(like.vpc, like.service, like.type, given, dict(islice(own.items(), TAGS - len(marks))) | dict(marks))
+
+
+def create(vpc: str, service: str, type: str, given: Mapping[str, Any], tags: Mapping[str, str]) -> ApiCall:
+    """The token is the same for the same loss and baseline: no retry, sweep or second event makes two of it."""
+    specification = {"ResourceType": "vpc-endpoint", "Tags": [{"Key": key, "Value": tags[key]} for key in sorted(tags)]}
+    wanted = {"VpcId": vpc, "ServiceName": service, "VpcEndpointType": type, **given}
+    wanted["TagSpecifications"] = [specification]
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+    return ApiCall("ec2", "create_vpc_endpoint", wanted | {"ClientToken": f"holdfast-{digest[:32]}"})
+
+
+def modify(now: Endpoint, how: Mapping[str, Any]) -> ApiCall:
+    return ApiCall("ec2", "modify_vpc_endpoint", {"VpcEndpointId": now.id, **how})
+
+
+def unmodify(now: Endpoint, how: Mapping[str, Any]) -> ApiCall:
+    """The opposite: it makes of the modified one what it is now."""
+    opposites = {f"Add{api}": f"Remove{api}" for api in PARTS.values()}
+    opposites |= {remove: add for add, remove in opposites.items()}
+    were = {"PolicyDocument": now.policy, "PrivateDnsEnabled": now.private_dns}
+    return modify(now, {opposites.get(name, name): were.get(name, value) for name, value in how.items()})
+
+
+def means_the_same(policy: str, other: str) -> bool:
+    one, two = (_meaning(json.loads(text or "{}")) for text in (policy, other))
+    return bool(one == two)
+
+
+def _meaning(policy: Any) -> Any:
+    """For comparison: EC2 doesn't give back the text it got, one thing is a list of one, and order means nothing."""
+    if isinstance(policy, list):
+        items = sorted(map(_meaning, policy), key=str)
+        return items[0] if len(items) == 1 else items
+    return {key: _meaning(policy[key]) for key in sorted(policy)} if isinstance(policy, dict) else policy
