@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,8 @@ KILOBYTE = 1024
 FUNCTIONS = sorted(project.FUNCTIONS.glob("*/*.py"))
 # Python's own, botocore's, those of Powertools' Logger and Metrics, and ours.
 MODULES = 420
+# What is so in AWS: for the guardrails that need it.
+KNOWLEDGE = {f"holdfast.{name}" for name in ("endpoint", "network", "perimeter", "policy", "trail")}
 
 
 def build(place: Path) -> dict[str, tuple[str, float]]:
@@ -81,6 +84,7 @@ def test_a_function_loads_nothing_that_it_can_do_without(path: Path) -> None:
     assert utilities == {"aws_lambda_powertools.utilities.jmespath_utils"}
     assert not {"boto3", "s3transfer", "asyncio", "multiprocessing", "unittest", "pydantic"} & set(modules)
     assert len(modules) < MODULES
+    assert KNOWLEDGE.intersection(modules) == KNOWLEDGE.intersection(re.findall(r"holdfast\.\w+", path.read_text()))
 
 
 @pytest.mark.parametrize("guardrail", sorted(INCIDENTS))
