@@ -472,6 +472,20 @@ def test_what_is_no_policy_is_refused(text: str) -> None:
         load(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"Statement": [], "Statement": [{"Sid": "a"}]}',
+        '{"Statement": [{"Effect": "Allow", "Effect": "Deny"}]}',
+        '{"Statement": [{"Condition": {"Bool": {"a": "true", "a": "false"}}}]}',
+    ],
+)
+def test_a_policy_that_says_a_thing_twice_is_not_read_as_if_the_last_word_counted(text: str) -> None:
+    """IAM user guide, "Policy grammar notes": no element has two instances of a key. Parsers differ in which they take."""
+    with pytest.raises(ValueError, match="stands twice"):
+        load(text)
+
+
 def test_a_policy_of_one_statement_is_read_as_one_of_a_list() -> None:
     assert load(json.dumps({"Version": "2012-10-17", "Statement": HTTP}))["Statement"] == [HTTP]
     assert load('{"Statement": [{"Sid": "a"}, "nonsense"]}') == {"Statement": [{"Sid": "a"}]}
@@ -511,6 +525,12 @@ KEY = f"arn:aws:kms:eu-west-1:{ME}:key/1111aaaa-22bb-33cc-44dd-5555eeee6666"
         (allow({"Service": "*"}), True),
         ({"Effect": "Allow", "NotPrincipal": {"AWS": ME}, "Action": "s3:GetObject", "Resource": "*"}, True),
         (allow(Action="s3:PutObject"), True),
+        (allow({"AWS": "arn:aws:iam::${aws:PrincipalAccount}:root"}), True),
+        (only("StringEquals", "aws:PrincipalAccount", [ME, "anonymous"]), True),
+        (only("StringEquals", "aws:userid", "AROAEXAMPLEID:session"), True),
+        (only("StringLike", "s3:DataAccessPointArn", f"arn:aws:s3:us-west-2:{ME}:accesspoint/${{aws:username}}"), True),
+        (only("IpAddress", "aws:SourceIp", ["44.0.0.0/8", "45.0.0.0/8"]), True),
+        (only("IpAddress", "aws:SourceIp", "::ffff:0:0/96"), True),
         (only("StringLike", "aws:SourceVpc", "vpc-*"), True),
         (only("StringLike", "aws:SourceVpc", ["vpc-91237329", "vpc-?"]), True),
         (only("StringEquals", "aws:SourceVpc", "${aws:PrincipalTag/vpc}"), True),
@@ -547,6 +567,7 @@ KEY = f"arn:aws:kms:eu-west-1:{ME}:key/1111aaaa-22bb-33cc-44dd-5555eeee6666"
         (only("StringEquals", "s3:x-amz-server-side-encryption-aws-kms-key-id", KEY), False),
         (only("IpAddress", "aws:SourceIp", ["198.51.100.0/24", "2001:db8::/32"]), False),
         (only("IpAddress", "aws:SourceIp", "10.0.0.0/8"), False),
+        (only("IpAddress", "aws:SourceIp", ["44.0.0.0/8", "44.0.0.0/9", "10.0.0.0/8", "192.168.0.0/16"]), False),
         (allow({"AWS": "arn:aws:iam::999999999999:root"}), False),
         (allow({"AWS": ["999999999999", ROLE]}), False),
         (allow({"Service": "cloudtrail.amazonaws.com"}), False),

@@ -37,10 +37,18 @@ class Request:
 
 def load(text: str) -> Document:
     """Raises ValueError for what is not a policy. A single statement becomes a list of one."""
-    policy = json.loads(text)
+    policy = json.loads(text, object_pairs_hook=_unambiguous)
     if not isinstance(policy, dict):
         raise ValueError("not a policy document")
     return policy | {"Statement": [s for s in several(policy.get("Statement")) if isinstance(s, dict)]}
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """IAM user guide, "Policy grammar notes": no key stands twice. Else AWS could read one and we the other."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"not a policy document: one of {', '.join(found)} stands twice")
+    return found
 
 
 def dump(policy: Document) -> str:
@@ -342,6 +350,9 @@ FIXING = frozenset(
     "s3:x-amz-server-side-encryption-aws-kms-key-id".split()
 )
 FIXED = ("StringEquals", "StringLike", "StringEqualsIgnoreCase", "ArnEquals", "ArnLike")
+UNFIXED = re.compile(r"[*?]|\$\{")
+PRIVATE = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # IPv4 in the clothes of IPv6
 
 
 def public_grants(policy: Document) -> list[Statement]:
@@ -354,7 +365,7 @@ def _is_open(statement: Statement) -> bool:
     principal = statement.get("Principal")
     if not isinstance(principal, Mapping) or "Federated" in principal:
         return True
-    return any("*" in str(name) for names in principal.values() for name in several(names))
+    return any(UNFIXED.search(str(name)) for names in principal.values() for name in several(names))
 
 
 def _is_fixed(statement: Statement) -> bool:
@@ -363,18 +374,24 @@ def _is_fixed(statement: Statement) -> bool:
 
 def _fixes(operator: str, key: str, values: list[str]) -> bool:
     if operator == "IpAddress":
-        return key == "aws:sourceip" and bool(values) and all(_is_narrow(value) for value in values)
-    if key == "s3:dataaccesspointarn":  # any access point of a fixed account will do
-        values = [value.partition(":accesspoint/")[0] for value in values]
+        return key == "aws:sourceip" and bool(values) and _are_narrow(values)
     if operator not in FIXED or key not in FIXING or not values:
         return False
-    return not any("*" in value or "?" in value or "${" in value for value in values)
+    if key == "aws:userid" and any(":" in value for value in values):
+        return False  # a role's session is whatever its caller says
+    if key == "s3:dataaccesspointarn":  # any access point of a fixed account will do
+        values = [re.sub(r"(?<=:accesspoint/)[^$]*$", "", value) for value in values]
+    return not any(value == NOBODY or UNFIXED.search(value) for value in values)
 
 
-def _is_narrow(network: str) -> bool:
-    """S3 calls very broad ranges public: wider than /8, and /32 for IPv6."""
+def _are_narrow(ranges: list[str]) -> bool:
+    """S3 calls broad ranges public: wider than /8, and /32 for IPv6. Many that are less add up."""
     try:
-        parsed = ipaddress.ip_network(network, strict=False)
+        found = [ipaddress.ip_network(each, strict=False) for each in ranges]
     except ValueError:
         return False
-    return parsed.prefixlen >= (8 if parsed.version == 4 else 32) and (parsed.version == 6 or not parsed.is_unspecified)
+    six = [n for n in found if isinstance(n, ipaddress.IPv6Network)]
+    four = [n for n in found if isinstance(n, ipaddress.IPv4Network) and not any(map(n.subnet_of, PRIVATE))]
+    broad = sum(n.num_addresses for n in ipaddress.collapse_addresses(four)) > 1 << 24
+    broad_six = sum(n.num_addresses for n in ipaddress.collapse_addresses(six)) > 1 << 96
+    return not (broad or broad_six or any(n.overlaps(MAPPED) for n in six))
