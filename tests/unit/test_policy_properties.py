@@ -1,14 +1,7 @@
-"""Bucket policies of all sorts, merged: judged by an evaluator of its own, which shares nothing with policy.py.
+"""Bucket policies of all sorts, merged: judged by an evaluator that shares nothing with policy.py (tests/iam.py)."""
 
-It decides concrete requests, in which every key is either there with one value or not there, as the IAM user guide
-says ("JSON policy elements: Condition operators", "Principal", "Policy evaluation logic").
-"""
-
-import ipaddress
 import json
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from holdfast import Arn, Case, SharedSettings, shape
@@ -16,6 +9,7 @@ from holdfast.policy import merge
 from holdfast_cli import project
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from iam import Call, Json, aslist, denied
 from support import HERE, ME
 
 guardrail = project.load("s3-vpc-only-policy")
@@ -32,112 +26,6 @@ OFFICE = "198.51.100.0/24"
 MALLORY = f"arn:aws:iam::{ME}:user/mallory"
 FOREIGN = "arn:aws:iam::999999999999:role/x"
 OURS = ("HoldfastVpcOnly", "HoldfastTls", "HoldfastTlsVersion")
-
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Call:
-    principal: str
-    action: str
-    resource: str
-    keys: Mapping[str, str]
-
-    def value(self, key: str) -> str | None:
-        return next((value for name, value in self.keys.items() if name.lower() == key.lower()), None)
-
-
-def glob(pattern: str, text: str) -> bool:
-    """Backtracking by hand, so that nothing is shared with a translation to regular expressions."""
-    if not pattern:
-        return not text
-    if pattern[0] == "*":
-        return glob(pattern[1:], text) or (bool(text) and glob(pattern, text[1:]))
-    return bool(text) and pattern[0] in ("?", text[0]) and glob(pattern[1:], text[1:])
-
-
-def aslist(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def matches(kind: str, wanted: str, found: str) -> bool:
-    if kind == "StringEquals":
-        return wanted == found
-    if kind == "StringEqualsIgnoreCase":
-        return wanted.upper() == found.upper()
-    if kind == "StringLike":
-        return glob(wanted, found)
-    if kind in ("ArnLike", "ArnEquals"):
-        left, right = wanted.split(":", 5), found.split(":", 5)
-        return len(left) == len(right) == 6 and all(map(glob, left, right))
-    if kind == "Bool":
-        return wanted.lower() == found.lower()
-    if kind == "IpAddress":
-        return in_range(wanted, found)
-    return compare(kind, float(wanted), float(found))
-
-
-def in_range(wanted: str, found: str) -> bool:
-    return ipaddress.ip_address(found) in ipaddress.ip_network(wanted, strict=False)
-
-
-def compare(kind: str, wanted: float, found: float) -> bool:
-    return {
-        "NumericEquals": found == wanted,
-        "NumericLessThan": found < wanted,
-        "NumericLessThanEquals": found <= wanted,
-        "NumericGreaterThan": found > wanted,
-    }[kind]
-
-
-def condition_holds(operator: str, wanted: list[str], found: str | None) -> bool:
-    quantifier, name = operator.split(":") if ":" in operator else ("", operator)
-    if name == "Null":
-        return (found is None) == (wanted[0] == "true")
-    optional, name = name.endswith("IfExists"), name.removesuffix("IfExists")
-    negative, name = "Not" in name, name.replace("Not", "")
-    if found is None:
-        return quantifier == "ForAllValues" or (quantifier == "" and (optional or negative))
-    return any(matches(name, value, found) for value in wanted) != negative
-
-
-def names(principal: Any, call: Call) -> bool:
-    if principal == "*":
-        return True
-    for kind, values in principal.items():
-        for value in aslist(values):
-            account = value.split(":")[4] if value.startswith("arn:") and value.endswith(":root") else value
-            in_account = kind == "AWS" and call.principal.startswith("arn:") and call.principal.split(":")[4] == account
-            if value in ("*", call.principal) or in_account:
-                return True
-    return False
-
-
-def statement_applies(statement: Json, call: Call) -> bool:
-    if "NotPrincipal" in statement:
-        who = not names(statement["NotPrincipal"], call)
-    else:
-        who = names(statement["Principal"], call)
-    if "NotAction" in statement:
-        what = not any(glob(a.lower(), call.action.lower()) for a in aslist(statement["NotAction"]))
-    else:
-        what = any(glob(a.lower(), call.action.lower()) for a in aslist(statement["Action"]))
-    if "NotResource" in statement:
-        where = not any(glob(r, call.resource) for r in aslist(statement["NotResource"]))
-    else:
-        where = any(glob(r, call.resource) for r in aslist(statement["Resource"]))
-    return who and what and where and all(answers(statement, call))
-
-
-def answers(statement: Json, call: Call) -> Iterator[bool]:
-    for operator, keys in statement.get("Condition", {}).items():
-        for key, values in keys.items():
-            yield condition_holds(operator, [str(value) for value in aslist(values)], call.value(key))
-
-
-def denied(policy: Json, call: Call) -> bool:
-    return any(s["Effect"] == "Deny" and statement_applies(s, call) for s in policy["Statement"])
-
 
 SETTINGS = {
     "buckets": ["lake*"],
