@@ -1,13 +1,16 @@
 """Several hundred bucket policies, labelled by AWS's documentation, then judged: none that is open is taken for safe.
 
 tests/corpus/public.yaml asks what S3 asks before it blocks a policy, perimeter.yaml whether the perimeter is closed.
+What other checkers say of the former is in verdicts/, and who is right where they differ in adjudications.yaml.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from corpus.peers import digest
 from holdfast import Arn, Case, SharedSettings, shape
 from holdfast.policy import covers, load, public_grants
 from holdfast_cli import project
@@ -25,9 +28,8 @@ SETTINGS: dict[str, Json] = {
 }
 
 
-def corpus(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.load((CORPUS / f"{name}.yaml").read_text(), yaml.CSafeLoader)
-    return found
+def corpus(name: str) -> Any:
+    return yaml.load((CORPUS / f"{name}.yaml").read_text(), yaml.CSafeLoader)
 
 
 PUBLIC, PERIMETER = corpus("public"), corpus("perimeter")
@@ -104,3 +106,38 @@ def test_only_a_safe_policy_may_be_judged_more_strictly() -> None:
 
 def test_the_corpus_is_as_large_as_was_promised() -> None:
     assert len(PUBLIC["policies"]) + len(PERIMETER["policies"]) >= 300
+
+
+CHECKERS = ["policyuniverse", "c7n", "prowler"]
+ADJUDICATED: dict[str, list[Json]] = corpus("adjudications")
+
+
+def verdicts(checker: str) -> Json:
+    found: Json = json.loads((CORPUS / "verdicts" / f"{checker}.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_the_verdicts_of_other_checkers_are_on_this_very_corpus(checker: str) -> None:
+    assert verdicts(checker)["corpus"] == digest(), "record them again: tests/corpus/peers.py says how"
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_every_disagreement_with_another_checker_is_adjudicated_once(checker: str) -> None:
+    theirs = verdicts(checker)["verdicts"]
+    differ = [
+        entry["id"]
+        for entry in PUBLIC["policies"]
+        if theirs[entry["id"]] != ("public" if is_public(entry["policy"]) else "not public")
+    ]
+    assert sorted(policy for group in ADJUDICATED[checker] for policy in group["policies"]) == sorted(differ)
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_whoever_is_said_to_be_right_says_what_the_label_says(checker: str) -> None:
+    labels, theirs = {entry["id"]: entry for entry in PUBLIC["policies"]}, verdicts(checker)["verdicts"]
+    for group in ADJUDICATED[checker]:
+        for policy in group["policies"]:
+            label = labels[policy]["public"]
+            judged = is_public(labels[policy]["policy"]) if group["right"] == "judge" else theirs[policy] == "public"
+            assert judged == label, policy

@@ -481,7 +481,7 @@ def test_what_is_no_policy_is_refused(text: str) -> None:
     ],
 )
 def test_a_policy_that_says_a_thing_twice_is_not_read_as_if_the_last_word_counted(text: str) -> None:
-    """IAM user guide, "Policy grammar notes": no element has two instances of a key. Parsers differ in which they take."""
+    """IAM user guide, "Policy grammar notes": a key has one instance. Parsers differ in which of two they take."""
     with pytest.raises(ValueError, match="stands twice"):
         load(text)
 
