@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 Json = dict[str, Any]
@@ -30,6 +31,7 @@ class Unresolved(Exception):
     """A policy variable without a value: AWS then takes the whole statement for invalid."""
 
 
+@cache
 def glob(pattern: str, text: str) -> bool:
     """Backtracking by hand, so that nothing is shared with a translation to regular expressions."""
     if not pattern:
@@ -92,9 +94,13 @@ def condition_holds(operator: str, wanted: list[str], found: str | None) -> bool
 
 
 def names(principal: Any, call: Call) -> bool:
+    """A session is named by its own ARN, by its role's, and by its account's."""
     if principal == "*":
         return True
-    return any(is_named(kind, value, call.principal) for kind, values in principal.items() for value in aslist(values))
+    itself = (call.principal, call.value("aws:PrincipalArn") or call.principal)
+    return any(
+        is_named(kind, value, each) for kind, values in principal.items() for value in aslist(values) for each in itself
+    )
 
 
 def is_named(kind: str, value: str, principal: str) -> bool:
