@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from holdfast.event import Place
 from holdfast.ledger import Baseline, Told
-from holdfast.message import SUBJECT, clean
+from holdfast.message import SUBJECT, clean, redacted
 from holdfast.model import ApiCall, Outcome
 
 SHOWN = 50
@@ -24,7 +24,7 @@ def digest(
         return None
     summary = f"{len(broken)} were broken before Holdfast came; {provisional} baselines were taken at first sight"
     text = {"version": 1, "kind": "digest", "guardrail": guardrail, "account": here.account, "region": here.region}
-    text |= {"what": summary, "broken": broken[:SHOWN]}
+    text |= {"what": summary, "broken": redacted(broken[:SHOWN])}
     more = [f"and {len(broken) - SHOWN} more"] if len(broken) > SHOWN else []
     mail = [f"{guardrail} in account {here.account}, {here.region}: {summary}.", "", *map(clean, broken[:SHOWN]), *more]
     mail += ["", "They are left as they are: mend or exempt them, or set remediate_existing."] if broken else []

@@ -23,12 +23,23 @@ LIMIT = 240_000  # bytes of a whole message: SNS and EventBridge refuse more tha
 OMITTED = {"omitted": "too large for a message; the ledger has it"}
 BULKY: dict[str, Any] = {"undo": (), "found": OMITTED, "left": OMITTED, "calls": ()}
 
-SECRETS = re.compile(
-    r"\b(?P<id>AKIA|ASIA)[A-Z0-9]{12,}"
-    r"|(?P<url>(?i:x-amz-(?:security-token|signature|credential))=)[^&\s\"']+"
-    r"|(?P<name>(?i:secret|password|passwd|session_?token|api_?key)[\w-]{0,20}[\"']?\s*[:=]\s*[\"']?)[^\s\"',}]{6,}"
+NAMED = (
+    r"(?i:secret(?!smanager)|passw(?:or)?d|passphrase|\bpwd|(?:session|security|access|auth|refresh|id)[_-]?token"
+    r"|(?:api|private)[_-]?key|authorization)"
 )
-SECRET_NAME = re.compile(r"(?i)secret|password|passwd|session_?token|api_?key")
+SECRET_NAME = re.compile(NAMED)
+SECRETS = re.compile(
+    r"(?<![A-Z0-9])(?P<id>AKIA|ASIA)[A-Z0-9]{12,}"
+    r"|(?P<pem>-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----)(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
+    r"|(?P<url>(?i:signature|security-token|credential)(?:=|%3D))[^&\s\"',]+"
+    rf"|(?P<name>{NAMED}[\w-]{{0,60}}(?:\\*[\"'])?\s*[:=>]\s*(?P<quote>\\*[\"'])?(?i:(?:bearer|basic)\s+)?)"
+    r"(?(quote)(?s:(?!(?P=quote)).)+|[^\s\"'&,;}<]+)"
+    r"|(?:FwoG|FQoG|IQoJ|AQoD)[A-Za-z0-9/+=]{40,}"  # how session tokens begin
+    r"|\beyJ[\w-]{10,}\.[\w-]+\.[\w-]*"  # and JSON web tokens
+    r"|(?<![A-Za-z0-9/+=])(?=[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=]))"  # a secret access key: all sorts of characters
+    r"(?=[^A-Z]{0,39}[A-Z])(?=[^a-z]{0,39}[a-z])(?=[^0-9]{0,39}[0-9]).{40}"
+)
+LINK = re.compile(r"(?i):(?=//)|(?<=\bwww)\.|(?<=\bmailto):")
 # A reader's program must not make a link, a tag or formatting of what somebody else wrote.
 MARKUP = str.maketrans({"`": "'", "<": "‹", ">": "›", "\\": "/"})
 
@@ -83,39 +94,43 @@ def _fitted(record: Record) -> tuple[str, str]:
 
 def envelope(record: Record) -> dict[str, Any]:
     """The record as machines get it: everything but secrets."""
-    return {**_redacted(shape.plain(record)), "id": record.id}
+    return {**redacted(shape.plain(record)), "id": redacted(record.id)}
 
 
-def _redacted(value: Any) -> Any:
+def redacted(value: Any, hidden: bool = False) -> Any:
     """Without secrets, also where only the name beside a value says that it is one, as in a tag."""
     if isinstance(value, Mapping):
-        tag = str(value.get("Key", value.get("key", "")))
-        secret = {
-            key for key in value if SECRET_NAME.search(key) or (key.lower() == "value" and SECRET_NAME.search(tag))
+        tag = any(SECRET_NAME.search(str(v)) for k, v in value.items() if k.lower().endswith(("key", "name")))
+        return {
+            redacted(k): redacted(v, hidden or bool(SECRET_NAME.search(k)) or (tag and k.lower().endswith("value")))
+            for k, v in value.items()
         }
-        return {k: "[redacted]" if k in secret and isinstance(v, str) else _redacted(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_redacted(item) for item in value]
+        return [redacted(item, hidden) for item in value]
+    if hidden and value is not None and not isinstance(value, bool):
+        return "[redacted]"
     return SECRETS.sub(_mask, value) if isinstance(value, str) else value
 
 
 def _mask(found: "re.Match[str]") -> str:
-    return f"{found['id'] or found['url'] or found['name']}[redacted]"
+    return f"{found['id'] or found['pem'] or found['url'] or found['name'] or ''}[redacted]"
 
 
 def clean(text: Any, limit: int = LINE) -> str:
     """Somebody else's text, safe to show: one line, no secrets, no links, markup, control or direction marks."""
     shown = SECRETS.sub(_mask, str(text)).translate(MARKUP)
     shown = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in shown)
-    shown = shown.replace("://", "[:]//").replace("](", "] (")
+    shown = LINK.sub(r"[\g<0>]", shown).replace("](", "] (")
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def subject(record: Record) -> str:
     """Under 100 ASCII characters, or SNS refuses it."""
-    thing = record.target.partition(":")[2].rpartition(":")[2] or record.target
+    target = redacted(record.target)
+    thing = target.partition(":")[2].rpartition(":")[2] or target
     text = clean(f"[{record.severity}] {record.outcome}: {record.guardrail} - {thing}", 400)
-    return text.encode("ascii", "replace").decode()[: SUBJECT - 1]
+    # what looks like an encoded word (RFC 2047) would be decoded into anything
+    return text.encode("ascii", "replace").decode().replace("=?", "= ?")[: SUBJECT - 1]
 
 
 def mail(record: Record) -> str:
@@ -188,7 +203,7 @@ def command(call: ApiCall, region: str) -> str:
     head = f"aws {service} {call.operation.replace('_', '-')} --region {call.region or region}"
     line = f"{head} --cli-input-json {shlex.quote(json.dumps(plain))}"
     bare = line.replace("\\", "")
-    safe = clean(bare, LIMIT) == bare and _redacted(plain) == plain
+    safe = clean(bare, LIMIT) == bare and redacted(plain) == plain
     return line if safe else f"{head} … (the ledger's record has the rest)"
 
 
@@ -196,7 +211,7 @@ def diff(record: Record) -> list[str]:
     """What was seen before and after: observed, not intended. Empty when nothing was looked at again."""
     if record.left is None and not record.applied:
         return []
-    states = (_redacted(record.found), _redacted(record.left))
+    states = (redacted(record.found), redacted(record.left))
     was, now = (json.dumps(state, indent=1, sort_keys=True).splitlines() for state in states)
     return [line for line in difflib.unified_diff(was, now, n=0, lineterm="") if line[:2] not in ("--", "++", "@@")]
 
