@@ -237,9 +237,9 @@ def test_no_hostile_record_speaks_through_a_whole_run(guardrail: str, texts: lis
     said: list[ApiCall] = []
 
     def listen(world: World) -> None:
-        def note(model: Any, params: Mapping[str, Any], **_: Any) -> None:
-            operation = {"Publish": "publish", "PutEvents": "put_events"}[model.name]
-            said.append(ApiCall(model.service_model.service_name, operation, dict(params)))
+        def note(**happening: Any) -> None:
+            operation = {"Publish": "publish", "PutEvents": "put_events"}[happening["model"].name]
+            said.append(ApiCall("", operation, dict(happening["params"])))
 
         for operation in ("sns.Publish", "events.PutEvents"):
             world.aws.session.register(f"provide-client-params.{operation}", note)
