@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from holdfast.policy import Request, applies, covers, denies, dump, holds, load, merge, public_grants
+from holdfast.policy import Request, applies, covers, denies, dump, holds, load, merge, public_grants, samples
 
 Json = dict[str, Any]
 
@@ -44,6 +44,9 @@ VPC, VPC_2, OTHER = "vpc-0a1b2c3d", "vpc-1a2b3c4d", "vpc-99999999"
         ("ArnLike", ["arn:aws:iam::*:role/team/etl"], ROLE, True),
         ("ArnEquals", [f"arn:aws:iam::{ME}:role/*"], ROLE, True),
         ("ArnLike", ["arn:*:role/team/etl"], ROLE, None),
+        ("ArnLike", ["arn:aws:role/team/etl"], ROLE, False),
+        ("ArnLike", [f"arn:aws:logs:*:{ME}:log-group:x:*"], f"arn:aws:logs:eu-west-1:{ME}:log-group:x:y", True),
+        ("ArnLike", [f"arn:aws:logs:{ME}:log-group:x:*"], f"arn:aws:logs:eu-west-1:{ME}:log-group:x:y", False),
         ("ArnLike", ["arn:aws:*:role/x:y:z"], ROLE, False),
         ("ArnLike", [ROLE], None, False),
         ("ArnNotLike", [ROLE], None, True),
@@ -141,8 +144,8 @@ def test_a_principal_is_named_by_its_arn_its_account_and_a_star(principal: Any, 
 
 def test_a_service_is_named_by_its_name_alone() -> None:
     service = Request("logs", "delivery.logs.amazonaws.com", "s3:PutObject", f"{BUCKET}/a")
-    named = [{"Service": "delivery.logs.amazonaws.com"}, {"Service": "s3.amazonaws.com"}, {"AWS": ME}]
-    assert [applies(statement(Principal=each), service) for each in named] == [True, False, False]
+    named = [{"Service": each} for each in ("delivery.logs.amazonaws.com", "*", "s3.amazonaws.com")]
+    assert [applies(statement(Principal=each), service) for each in (*named, {"AWS": ME})] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -181,6 +184,7 @@ def test_not_principal_is_sure_only_of_those_it_does_not_name(excepted: Any, ans
         ({"Condition": {"StringEquals": {"aws:SourceVpc": OTHER, "aws:PrincipalOrgID": "o-1"}}}, False),
         ({"Condition": {"Null": {"aws:PrincipalTag/x": "true"}}}, None),
         ({"Condition": {"Null": {"aws:SourceVpce": "true"}}}, True),
+        ({"Condition": {"StringEquals": {"aws:SecureTransport": True}}}, True),
         ({"Condition": None}, True),
     ],
 )
@@ -461,14 +465,33 @@ def test_plain_http_is_denied_to_everybody(found: Json, covered: bool) -> None:
     assert covers([statement(Condition=found)], HTTP) == covered
 
 
+@pytest.mark.parametrize(
+    ("mentioned", "asked"),
+    [
+        ("ab?c*", {None, "ab?c*", "AB?C*", "ab?c*x", "xab?c*", "abqc", "abqcx0", "abqca:b/c"}),
+        ("1.2", {"1.2", "1.15", "1.25"}),
+        ("198.51.100.77/24", {"198.51.100.0", "198.51.100.255", "198.51.99.255", "198.51.101.0"}),
+        ("0.0.0.1", {"0.0.0.0", "0.0.0.1", "0.0.0.2"}),
+        ("255.255.255.254", {"255.255.255.253", "255.255.255.254", "255.255.255.255"}),
+        ("0.0.0.0/0", {"0.0.0.0", "255.255.255.255"}),
+        ("2001:db8::/32", {"2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db9::"}),
+    ],
+)
+def test_a_condition_is_asked_on_and_beside_each_value_that_it_mentions(mentioned: str, asked: set[str | None]) -> None:
+    assert asked <= set(samples([mentioned]))
+
+
 def test_nothing_covers_and_nothing_is_covered_by_nothing() -> None:
     assert not covers([], REQUIRED)
     assert not covers([REQUIRED], REQUIRED | {"Action": []})
 
 
-@pytest.mark.parametrize("text", ["[]", '"x"', "null", "{", ""])
-def test_what_is_no_policy_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("[]", "^not a policy document$"), ('"x"', "^not a policy"), ("null", "^not a policy"), ("{", "."), ("", ".")],
+)
+def test_what_is_no_policy_is_refused(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
         load(text)
 
 
@@ -484,6 +507,11 @@ def test_a_policy_that_says_a_thing_twice_is_not_read_as_if_the_last_word_counte
     """IAM user guide, "Policy grammar notes": a key has one instance. Parsers differ in which of two they take."""
     with pytest.raises(ValueError, match="stands twice"):
         load(text)
+
+
+def test_who_repeats_himself_is_told_where() -> None:
+    with pytest.raises(ValueError, match="one of Sid, Effect stands twice"):
+        load('{"Statement": [{"Sid": "a", "Effect": "Allow", "Effect": "Deny"}]}')
 
 
 def test_a_policy_of_one_statement_is_read_as_one_of_a_list() -> None:
@@ -535,6 +563,7 @@ KEY = f"arn:aws:kms:eu-west-1:{ME}:key/1111aaaa-22bb-33cc-44dd-5555eeee6666"
         (only("StringLike", "aws:SourceVpc", ["vpc-91237329", "vpc-?"]), True),
         (only("StringEquals", "aws:SourceVpc", "${aws:PrincipalTag/vpc}"), True),
         (only("StringEquals", "aws:SourceVpc", []), True),
+        (only("StringEquals", "aws:SourceVpc", None), True),
         (only("StringNotEquals", "aws:SourceVpc", "vpc-91237329"), True),
         (only("StringEqualsIfExists", "aws:SourceVpc", "vpc-91237329"), True),
         (only("ForAllValues:StringEquals", "aws:SourceVpc", "vpc-91237329"), True),
@@ -567,6 +596,7 @@ KEY = f"arn:aws:kms:eu-west-1:{ME}:key/1111aaaa-22bb-33cc-44dd-5555eeee6666"
         (only("StringEquals", "s3:x-amz-server-side-encryption-aws-kms-key-id", KEY), False),
         (only("IpAddress", "aws:SourceIp", ["198.51.100.0/24", "2001:db8::/32"]), False),
         (only("IpAddress", "aws:SourceIp", "10.0.0.0/8"), False),
+        (only("IpAddress", "aws:SourceIp", "198.51.100.77/24"), False),
         (only("IpAddress", "aws:SourceIp", ["44.0.0.0/8", "44.0.0.0/9", "10.0.0.0/8", "192.168.0.0/16"]), False),
         (allow({"AWS": "arn:aws:iam::999999999999:root"}), False),
         (allow({"AWS": ["999999999999", ROLE]}), False),
