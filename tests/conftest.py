@@ -1,5 +1,6 @@
 """Every test runs with false credentials, and never with those of the machine."""
 
+import os
 from collections.abc import Iterator
 from functools import cache
 
@@ -9,7 +10,8 @@ import pytest
 from support import REGION
 
 # A machine may be slow: no test fails for the time it takes.
-hypothesis.settings.register_profile("holdfast", deadline=None, derandomize=True)
+EXAMPLES = int(os.environ.get("HOLDFAST_EXAMPLES", "100"))
+hypothesis.settings.register_profile("holdfast", deadline=None, derandomize=True, max_examples=EXAMPLES)
 hypothesis.settings.load_profile("holdfast")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import jsonschema
@@ -94,4 +95,28 @@ def test_what_another_release_stored_is_read_as_far_as_it_is_known() -> None:
 
 
 def test_text_is_compact() -> None:
-    assert shape.text({"a": Inner("x")}) == '{"a":{"name":"x"}}'
+    assert shape.text({"a": Inner("x"), "b": [1, 2]}) == '{"a":{"name":"x"},"b":[1,2]}'
+
+
+def test_what_json_does_not_know_is_told_in_words() -> None:
+    assert shape.plain({"when": date(2026, 1, 1), "kind": Inner}) == {"when": "2026-01-01", "kind": str(Inner)}
+
+
+def test_the_published_schema_tells_limits_as_they_are_obeyed() -> None:
+    known = shape.schema(Outer)
+    assert known["properties"]["count"] == {"type": "integer", "minimum": 1, "maximum": 9}
+    assert known["properties"]["names"] == {"type": "array", "items": {"type": "string"}}
+    assert known["properties"]["table"] == {"type": "object", "additionalProperties": {"type": "integer"}}
+    assert known["properties"]["inner"]["anyOf"][0]["properties"] == {
+        "name": {"type": "string", "pattern": "^(?:[a-z]+)$"}
+    }
+    assert (known["required"], known["additionalProperties"]) == (["count"], False)
+
+
+def test_what_was_stored_is_refused_under_the_name_of_its_place() -> None:
+    with pytest.raises(shape.Misshapen, match=r"^baseline\.count: 0 is not"):
+        shape.remembered(Outer, {"count": 0}, "baseline")
+    with pytest.raises(shape.Misshapen, match=r"^baseline: \[\] is not a dict"):
+        shape.remembered(Outer, [], "baseline")
+    with pytest.raises(shape.Misshapen, match=r"^\$: \[\] is not a dict"):
+        shape.remembered(Outer, [])
