@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from botocore.exceptions import EndpointConnectionError
 from holdfast import Misshapen, shape
-from holdfast.settings import Choices, Defaults, Exemption, Parameters, choose, named
+from holdfast.settings import Choices, Defaults, Exemption, Parameters, choose, matches, named
 from support import ME
 
 ROLE = f"arn:aws:iam::{ME}:role/ci"
@@ -48,6 +48,7 @@ def test_only_a_guardrails_own_path_can_break_it() -> None:
         ({"settings": {"mode": "observe"}}, r"/holdfast/settings\.mode: 'observe' is not one of"),
         ({"settings": {"modes": {"x": "on"}}}, r"/holdfast/settings\.modes\.x: "),
         ({"settings/x": "{"}, r"/holdfast/settings/x: not JSON"),
+        ({"exemptions/x/a": "{"}, r"/holdfast/exemptions/x/a: not JSON"),
         ({"exemptions/x/a": {}}, r"/holdfast/exemptions/x/a: required: resource, owner, reason, expires"),
         ({"exemptions/x/a": EXEMPTION | {"expires": "soon"}}, r"exemptions/x/a\.expires"),
         ({"exemptions/x/a": EXEMPTION | {"expires": "2030-02-31"}}, r"exemptions/x/a: expires"),
@@ -88,6 +89,22 @@ def test_brackets_in_a_pattern_mean_themselves() -> None:
     assert not exemption.covers("arn:aws:s3:::lake", "")
 
 
+def test_brackets_in_a_pattern_match_brackets() -> None:
+    assert matches("role/a[1]", "role/?[1]")
+    assert not matches("role/a1", "role/?[1]")
+
+
+def test_an_exemption_counts_to_its_very_last_second() -> None:
+    exemption = shape.parse(Exemption, EXEMPTION | {"expires": "2030-06-30T12:00:00Z"})
+    for moment, covered in ((exemption.until, True), (exemption.until + 1, False)):
+        with time_machine.travel(moment, tick=False):
+            assert exemption.covers("arn:aws:s3:::lake", "") == covered
+
+
+def test_an_exemption_goes_by_the_name_of_its_parameter() -> None:
+    assert list(chosen({"exemptions/x/team/a": EXEMPTION}).exemptions) == ["team/a"]
+
+
 def test_nobody_is_named_by_nothing() -> None:
     assert not named("", ("*",))
     assert not named(ROLE, ())
@@ -115,7 +132,8 @@ class Store:
     def get_paginator(self, name: str) -> Any:
         return self
 
-    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+    def paginate(self, **asked: Any) -> list[dict[str, Any]]:
+        assert asked["Recursive"]  # exemptions lie two levels deep
         if self.answer is None:
             raise EndpointConnectionError(endpoint_url="down")
         return [{"Parameters": [{"Name": f"/holdfast/{n}", "Value": v} for n, v in self.answer.items()]}]
