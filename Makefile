@@ -1,7 +1,6 @@
 # `make demo` shows the main job, `make test` proves it; both set everything up by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help set-up dev demo test e2e lint types template checkov docs docs-check bench build layer check clean
-.PHONY: help set-up dev demo test lint types template docs docs-check build layer check clean mutants
+.PHONY: help set-up dev demo test e2e lint types template checkov docs docs-check bench mutants build layer check clean
 
 # The newest Python that works: a version manager's shim may be on PATH and yet refuse to run.
 PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
@@ -50,11 +49,10 @@ docs-check: dev ## fails when a generated page is stale
 bench: dev ## speed, size and cost, beside others; writes docs/performance.md and docs/cost.md
 	PYTHONPATH=tests UV="$(abspath $(UV))" $(RUN) bench $(ARGS)
 
-check: lint types template checkov docs-check test demo e2e ## all that CI does
 mutants: .venv/.mutation ## breaks modules on purpose, to find what no test notices: MODULES="policy message"
 	.venv/bin/python tests/mutation.py $(MODULES)
 
-check: lint types template docs-check test demo ## all that CI does
+check: lint types template checkov docs-check test demo e2e ## all that CI does
 
 build: ## what `sam deploy` sends; needs the AWS SAM CLI and Python 3.13
 	sam build
