@@ -81,6 +81,8 @@ def test_an_arn_knows_its_parts() -> None:
         "key",
         "1234",
     )
+    group = Arn(f"arn:aws:logs:eu-west-1:{ME}:log-group:x:y")
+    assert (group.account, group.resource) == (ME, "log-group:x:y")
     bucket = Arn("arn:aws:s3:::lake")
     assert (bucket.region, bucket.account, bucket.kind, bucket.name) == ("", "", "", "lake")
 
@@ -108,21 +110,63 @@ def test_a_call_that_names_no_bucket_fails_loudly(request_: Any) -> None:
         Event.parse(call("s3", "CreateBucket", request_), HERE).bucket()
 
 
+NO_CALL = "^not a CloudTrail call: detail-type "
+
+
 @pytest.mark.parametrize(
-    "raw",
+    ("raw", "why"),
     [
-        {},
-        {"detail": None},
-        {"detail": "text"},
-        {"detail": {}, "detail-type": "AWS Service Event via CloudTrail"},
-        {"detail": {}, "detail-type": "AWS API Call via CloudTrail"},
-        {"detail": {"targets": "x"}, "detail-type": "Holdfast Look"},
-        {"detail": {"targets": ["x"]}, "detail-type": "Holdfast Look"},
+        ("text", "^an event without detail$"),
+        ({}, "^an event without detail$"),
+        ({"detail": None}, "^an event without detail$"),
+        ({"detail": "text"}, "^an event without detail$"),
+        ({"detail": {}}, f"{NO_CALL}'None'$"),
+        ({"detail": {}, "detail-type": "AWS Service Event via CloudTrail"}, f"{NO_CALL}'AWS Service Event via"),
+        ({"detail": {}, "detail-type": "x" * 999}, f"{NO_CALL}'{'x' * 100}'$"),
+        ({"detail": {}, "detail-type": "AWS API Call via CloudTrail"}, "^a CloudTrail call without eventName$"),
+        ({"detail": {"targets": "x"}, "detail-type": "Holdfast Look"}, "^a look whose targets are not a list$"),
+        ({"detail": {"targets": ["x"]}, "detail-type": "Holdfast Look"}, "."),
     ],
 )
-def test_what_no_rule_can_have_matched_is_refused(raw: dict[str, Any]) -> None:
-    with pytest.raises(BadEvent):
+def test_what_no_rule_can_have_matched_is_refused(raw: Any, why: str) -> None:
+    with pytest.raises(BadEvent, match=why):
         Event.parse(raw, HERE)
+
+
+def test_all_that_a_call_tells_is_kept() -> None:
+    more = {"eventTime": "2026-01-01T00:00:00Z", "responseElements": {"ok": True}}
+    resources = [{"ARN": "arn:aws:s3:::lake", "accountId": ME}, {"accountId": "x"}, "nonsense"]
+    raw = call("s3", "PutBucketPolicy", {"bucketName": "lake"}, resources=resources, **more)
+    assert Event.parse(raw, HERE) == Event(
+        id="event-1",
+        name="PutBucketPolicy",
+        place=HERE,
+        time="2026-01-01T00:00:00Z",
+        source="aws.s3",
+        actor=Actor(f"arn:aws:iam::{ME}:user/mallory", "IAMUser", ip="203.0.113.7", agent="aws-cli/2"),
+        request={"bucketName": "lake"},
+        response={"ok": True},
+        resources=("arn:aws:s3:::lake",),
+        owner=ME,
+    )
+
+
+def test_what_a_call_does_not_tell_is_empty_and_not_made_up() -> None:
+    bare = {
+        "detail-type": "AWS API Call via CloudTrail",
+        "detail": {"eventName": "StopLogging", "resources": [{"x": 1}]},
+    }
+    assert Event.parse(bare, HERE) == Event(id="", name="StopLogging", place=HERE)
+    assert Event.parse(bare | {"id": "envelope"}, HERE).id == "envelope"
+
+
+def test_all_that_a_look_tells_is_kept() -> None:
+    raw = look("x", "arn:aws:s3:::lake") | {"time": "2026-01-01T00:00:00Z"}
+    lake = (Arn("arn:aws:s3:::lake"),)
+    time = "2026-01-01T00:00:00Z"
+    assert Event.parse(raw, HERE) == Event("look-1", "Holdfast Look", HERE, time, "holdfast", looks_at=lake)
+    bare = {"detail-type": "Holdfast Sweep", "detail": {}}
+    assert Event.parse(bare, HERE) == Event(id="", name="Holdfast Sweep", place=HERE, looks_at=())
 
 
 def test_a_call_keeps_its_own_region_and_our_account() -> None:
