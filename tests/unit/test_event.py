@@ -134,7 +134,7 @@ def test_what_no_rule_can_have_matched_is_refused(raw: Any, why: str) -> None:
 
 
 def test_all_that_a_call_tells_is_kept() -> None:
-    more = {"eventTime": "2026-01-01T00:00:00Z", "responseElements": {"ok": True}}
+    more: dict[str, Any] = {"eventTime": "2026-01-01T00:00:00Z", "responseElements": {"ok": True}}
     resources = [{"ARN": "arn:aws:s3:::lake", "accountId": ME}, {"accountId": "x"}, "nonsense"]
     raw = call("s3", "PutBucketPolicy", {"bucketName": "lake"}, resources=resources, **more)
     assert Event.parse(raw, HERE) == Event(
