@@ -203,3 +203,80 @@ def test_a_command_names_another_region() -> None:
 def test_a_diff_shows_what_appeared_and_what_went() -> None:
     assert diff(replace(RECORD, found=None, left={"a": 1})) == ["-null", "+{", '+ "a": 1', "+}"]
     assert diff(replace(RECORD, applied=False, left=None)) == []
+
+
+def test_what_is_sent_is_addressed_labelled_and_headed() -> None:
+    event, publish = tell(RECORD, "topic", "bus")
+    assert [(call.service, call.operation) for call in (event, publish)] == [
+        ("events", "put_events"),
+        ("sns", "publish"),
+    ]
+    assert (publish.parameters["TopicArn"], event.parameters["Entries"][0]["EventBusName"]) == ("topic", "bus")
+    assert {value["DataType"] for value in publish.parameters["MessageAttributes"].values()} == {"String"}
+    heading = "[critical] remediated: s3-vpc-only-policy - lake"
+    assert publish.parameters["Subject"] == heading
+    assert json.loads(publish.parameters["Message"])["sms"] == heading
+
+
+@pytest.mark.parametrize(
+    ("target", "ends"),
+    [
+        ("arn:aws:s3::123456789012:account", " - account"),
+        ("arn:aws:ec2:eu-west-1:123456789012:vpc-endpoint/vpce-1", " - vpc-endpoint/vpce-1"),
+        ("account", " - account"),
+        ("arn:aws:s3:::" + "x" * 200, "xxx"),
+    ],
+)
+def test_a_subject_ends_with_what_it_is_about(target: str, ends: str) -> None:
+    assert subject(replace(RECORD, target=target)).endswith(ends)
+
+
+@pytest.mark.parametrize(
+    ("actor", "says"),
+    [
+        (Actor(MALLORY, "IAMUser"), f"{MALLORY} (IAMUser) called DeleteBucketPolicy\n"),
+        (Actor("", "Root", ip="192.0.2.1", agent="x"), "Root (Root) called DeleteBucketPolicy from 192.0.2.1 with x\n"),
+        (Actor("s3.aws", "AWSService", via="s3.aws"), "s3.aws (AWSService) called DeleteBucketPolicy\n"),
+        (
+            Actor(MALLORY, "k" * 50, "s" * 200, "v" * 200, "i" * 200, "a" * 200),
+            f"({'k' * 39}…, session {'s' * 99}…, through {'v' * 99}…) called DeleteBucketPolicy "
+            f"from {'i' * 99}… with {'a' * 159}…\n",
+        ),
+    ],
+)
+def test_a_mail_says_of_the_caller_what_is_known_and_no_more(actor: Actor, says: str) -> None:
+    assert says in mail(replace(RECORD, actor=actor))
+
+
+@pytest.mark.parametrize(
+    ("changes", "offered"),
+    [
+        ({"outcome": "exempt"}, (False, True)),
+        ({"outcome": "deferred", "undo": ()}, (False, False)),
+        ({"outcome": "escalated", "applied": False}, (True, False)),
+        ({"outcome": "audited", "applied": False}, (True, False)),
+    ],
+)
+def test_exempting_and_undoing_are_offered_where_they_help(changes: Any, offered: tuple[bool, bool]) -> None:
+    text = mail(replace(RECORD, **changes))
+    assert ("If this was meant, exempt it" in text, "and then undo what was done:" in text) == offered
+
+
+def test_what_a_person_must_do_is_said_at_length() -> None:
+    assert f"\nWhat to do: {'x' * 1_999}…\n" in mail(replace(RECORD, todo="x" * 3_000))
+
+
+def test_a_line_is_cut_only_where_it_is_too_long() -> None:
+    assert clean("x" * 600) == "x" * 600
+
+
+def test_a_secret_is_hidden_and_what_lies_beside_it_is_not() -> None:
+    found = {
+        "a": ["password=abc", {"Name": "db_password", "Value": "x", "Type": "String"}],
+        "secret": ["y", True, None],
+    }
+    assert envelope(replace(RECORD, found=found))["found"] == {
+        "a": ["password=[redacted]", {"Name": "db_password", "Value": "[redacted]", "Type": "String"}],
+        "secret": ["[redacted]", True, None],
+    }
+    assert clean("a wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY b") == "a [redacted] b"
