@@ -49,7 +49,7 @@ docs-check: dev ## fails when a generated page is stale
 bench: dev ## speed, size and cost, beside others; writes docs/performance.md and docs/cost.md
 	PYTHONPATH=tests UV="$(abspath $(UV))" $(RUN) bench $(ARGS)
 
-mutants: .venv/.mutation ## breaks modules on purpose, to find what no test notices: MODULES="policy message"
+mutants: dev .venv/.mutation ## breaks modules on purpose, to find what no test notices: MODULES="policy message"
 	.venv/bin/python tests/mutation.py $(MODULES)
 
 check: lint types template checkov docs-check test demo e2e ## all that CI does

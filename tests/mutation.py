@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 STAGE = ROOT / ".build" / "mutants"
-COPIED = ("tests", "cli", "functions", "events", "docs", "template.yaml", "samconfig.toml", "README.md")
+COPIED = ("tests", ".build/layer", "cli", "functions", "events", "docs", "template.yaml", "samconfig.toml", "README.md")
 UNIT = {
     "policy": ["unit/test_policy.py", "unit/test_corpus.py"],
     "message": ["unit/test_message.py", "integration/test_hostile_text.py"],

@@ -262,6 +262,16 @@ def test_exempting_and_undoing_are_offered_where_they_help(changes: Any, offered
     assert ("If this was meant, exempt it" in text, "and then undo what was done:" in text) == offered
 
 
+def test_a_subject_is_filled_to_its_last_character_and_holds_no_encoded_word() -> None:
+    """RFC 2047: a mail program would decode one into whatever it says."""
+    assert len(subject(replace(RECORD, target="arn:aws:s3:::" + "x" * 200))) == 99
+    assert subject(replace(RECORD, target="arn:aws:s3:::=?utf-8?B?SGk=?=")).endswith(" - = ?utf-8?B?SGk= ?=")
+
+
+def test_a_diff_does_not_depend_on_the_order_of_what_was_found() -> None:
+    assert diff(replace(RECORD, found={"a": 1, "b": 2}, left={"b": 2, "a": 3})) == ['- "a": 1,', '+ "a": 3,']
+
+
 def test_what_a_person_must_do_is_said_at_length() -> None:
     assert f"\nWhat to do: {'x' * 1_999}…\n" in mail(replace(RECORD, todo="x" * 3_000))
 
