@@ -354,6 +354,16 @@ def test_what_nobody_can_fix_is_escalated_once() -> None:
     assert [message["todo"] for message in heard()] == ["Burn it."]
 
 
+def test_an_escalation_that_a_retry_tells_again_bears_the_same_id() -> None:
+    set_flag("hopeless")
+    with pytest.raises(Died):
+        handle(hook=dying(1, "after-call.sns.Publish"))
+    with time_machine.travel(2_000_000_000, tick=False):
+        handle()
+    first, second = heard()
+    assert first["id"] == second["id"]
+
+
 def test_what_has_to_wait_is_deferred_and_finished_by_a_look() -> None:
     set_flag("wait bad")
     with time_machine.travel(1_800_000_000, tick=False) as clock:

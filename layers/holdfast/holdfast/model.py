@@ -78,7 +78,8 @@ class Record:
     """The one envelope: written to the ledger before the fix, rendered as every message after it.
 
     `found` and `left` are the state before and after as plain JSON (None: nothing there). Times are epoch seconds.
-    `delivery` is Lambda's request id, the same when Lambda retries; `lease` is when its run is surely over.
+    `delivery` is Lambda's request id, the same when Lambda retries; `lease` is when its run is surely over; `opener` is
+    the delivery that opened the record.
     `applied` says that calls may have been made. `outcome` is empty while the record is open, or `deferred` once that
     was told.
     """
@@ -106,8 +107,9 @@ class Record:
     outcome: str = ""
     closed: int = 0
     version: int = field(default=1)
+    opener: str = ""
 
     @property
     def id(self) -> str:
-        """Stable over retries: one per target, event and opening."""
-        return f"{self.opened}-{self.event_id}"
+        """Stable over retries, also of what is told before it is recorded: one per target, event and opening."""
+        return f"{self.opener or self.opened}-{self.event_id}"

@@ -383,6 +383,7 @@ class Visit(Generic[State, Settings]):
             actor=event.actor,
             opened=now(),
             delivery=self.delivery.id,
+            opener=self.delivery.id,
             lease=self.delivery.ends,
             what=violation.what,
             found=found,
