@@ -20,6 +20,7 @@ from unittest.mock import patch
 import support
 import time_machine
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from botocore.model import OperationModel
@@ -165,7 +166,7 @@ def refusal(model: OperationModel, status: int, code: str) -> AWSResponse:
         "query": f"<ErrorResponse>{error}</ErrorResponse>",
         "ec2": f"<Response><Errors>{error}</Errors></Response>",
     }
-    return AWSResponse(NOWHERE, status, {}, Body(bodies[protocol].encode()))
+    return AWSResponse(NOWHERE, status, HTTPHeaders(), Body(bodies[protocol].encode()))
 
 
 Plan = Callable[[Call], Fault | None]
@@ -197,7 +198,7 @@ class Line:
         if request.url != NOWHERE:
             call.done = True
             if call.name == "PutEvents":
-                self.bus += [envelope(entry) for entry in json.loads(request.body)["Entries"]]
+                self.bus += [envelope(entry) for entry in json.loads(str(request.body, "utf-8"))["Entries"]]
         return self.fault.behind(call) if self.fault else None
 
     @property
@@ -347,11 +348,13 @@ class Scene:
     incident: Incident
     clock: time_machine.Traveller
     told: list[dict[str, Any]] = field(default_factory=list)
+    runs: list[Ended] = field(default_factory=list)
 
     def deliver(self, event: Mapping[str, Any] | None = None, *, plan: Plan | None = None, id: str = "first") -> Ended:
         """One invocation. Whoever delivers again under the same id is Lambda."""
         ended = deliver(self.incident, event, plan=plan, id=id)
         self.told += support.heard()
+        self.runs.append(ended)
         return ended
 
     def again(self, event: Mapping[str, Any] | None = None, *, id: str = "first") -> Ended:
@@ -367,6 +370,11 @@ class Scene:
         if watch.error:
             raise watch.error
         return [self.deliver(event, id=str(event["id"])) for event in watch.line.bus]
+
+    def long_known(self) -> None:
+        """The first sweep is over: what another finds wrong was missed."""
+        world(self.incident.guardrail).ledger.begin_survey(self.incident.guardrail, START)
+        world(self.incident.guardrail).ledger.end_survey(self.incident.guardrail)
 
     def survey(self) -> None:
         """The first sweep has seen all things as they should be, and is over."""

@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 import boto3
-from moto.ec2.models import ec2_backends
+from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models.vpcs import VPCEndPoint
 from support import HERE, ME, REGION, Incident, call, incident
 
 ID = "vpc-endpoint"
@@ -20,6 +21,17 @@ STRICT = {
 }
 OPEN = {"Statement": [{"Action": "*", "Effect": "Allow", "Principal": "*", "Resource": "*"}]}
 KEPT = ("VpcId", "ServiceName", "VpcEndpointType", "PolicyDocument", "RouteTableIds", "SubnetIds")
+
+create_anew = EC2Backend.create_vpc_endpoint
+
+
+def create_once(backend: EC2Backend, *given: Any, client_token: str | None = None, **more: Any) -> VPCEndPoint:
+    """moto keeps a client token and takes no notice of it. EC2 API, "Ensuring idempotency": it makes one of the two."""
+    twin = (made for made in backend.vpc_end_points.values() if client_token and made.client_token == client_token)
+    return next(twin, None) or create_anew(backend, *given, client_token=client_token, **more)
+
+
+setattr(EC2Backend, "create_vpc_endpoint", create_once)  # noqa: B010 - mypy takes no other function for it
 
 
 @cache
