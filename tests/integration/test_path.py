@@ -327,6 +327,14 @@ def test_without_the_topic_the_fix_stands_and_the_message_follows() -> None:
     assert [message["outcome"] for message in heard()] == ["remediated"]
 
 
+def test_without_the_bus_people_are_told_all_the_same() -> None:
+    set_flag("bad")
+    with pytest.raises(ExceptionGroup):
+        handle(hook=down("events"))
+    assert flag() == "good"
+    assert [message["outcome"] for message in heard()] == ["remediated"]
+
+
 def test_without_settings_nothing_is_written() -> None:
     set_flag("bad")
     with pytest.raises(Exception, match="down"):

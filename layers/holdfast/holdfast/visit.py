@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from holdfast import shape, telemetry
-from holdfast.aws import error_code
+from holdfast.aws import Rejected, error_code
 from holdfast.contest import FOUGHT_OVER, HOUR, Contest, fixed, owner, tried
 from holdfast.event import Actor, Arn, Event
 from holdfast.ledger import Allowed, Baseline, LedgerLost, Moved, Page, Told, now
@@ -492,5 +492,12 @@ class Visit(Generic[State, Settings]):
         return replace(record, outcome=Outcome.ESCALATED.value, reason=f"It was {contest.summary()}.", todo=todo)
 
     def _tell(self, record: Record) -> None:
+        """By every way that works: people are told though EventBridge is down. Then what did not work is raised."""
+        errors: list[Exception] = []
         for call in tell(record, self.world.topic, self.world.bus):
-            self.world.aws.apply(call)
+            try:
+                self.world.aws.apply(call)
+            except (ClientError, BotoCoreError, Rejected) as error:
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup(f"{record.target} was not told by every way", errors)
