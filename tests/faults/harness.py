@@ -7,6 +7,8 @@ botocore's own retries see each fault as they would see AWS's. Sleeping moves th
 import importlib
 import json
 import os
+import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -223,11 +225,10 @@ def stamp(later: int = 0) -> str:
     return datetime.fromtimestamp(time.time() + later, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class Lines:
-    """Puts the handlers of botocore's through to the line of the run that is going on."""
+class Lines(threading.local):
+    """Puts the handlers of botocore's through to the line of the run that is going on in this thread."""
 
-    def __init__(self) -> None:
-        self.now: Line | None = None
+    now: Line | None = None
 
     def tap(self, aws: Aws) -> None:
         emitter = aws.session.get_component("event_emitter")
@@ -283,6 +284,50 @@ class Ended:
     def failed(self) -> bool:
         """Whether Lambda delivers the event again."""
         return self.died or self.error is not None
+
+
+class Turns:
+    """Runs in threads of which one moves at a time: at every call the next is drawn by lot, the same for a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._lot = random.Random(seed)  # noqa: S311 - not for secrets
+        self._changed = threading.Condition()
+        self._waiting: list[int] = []
+        self._moving = -1
+
+    def run(self, works: Sequence[Callable[[Plan], Ended]]) -> list[Ended]:
+        """Each work gets a plan that waits for its turn."""
+        ended: dict[int, Ended] = {}
+        self._waiting = list(range(len(works)))
+        threads = [threading.Thread(target=self._one, args=(n, work, ended)) for n, work in enumerate(works)]
+        for thread in threads:
+            thread.start()
+        self._draw()
+        for thread in threads:
+            thread.join()
+        return [ended[number] for number in range(len(works))]
+
+    def _one(self, number: int, work: Callable[[Plan], Ended], ended: dict[int, Ended]) -> None:
+        def wait(call: Call) -> None:
+            if call.number > 1:
+                self._draw()
+            self._wait_for(number)
+
+        self._wait_for(number)
+        try:
+            ended[number] = work(wait)
+        finally:
+            self._waiting.remove(number)
+            self._draw()
+
+    def _wait_for(self, number: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._moving == number)
+
+    def _draw(self) -> None:
+        with self._changed:
+            self._moving = self._lot.choice(self._waiting) if self._waiting else -1
+            self._changed.notify_all()
 
 
 def run(work: Callable[[], Any], plan: Plan | None = None) -> Ended:
