@@ -45,6 +45,7 @@ from holdfast.endpoint import (
     provided,
     recorded,
     shown,
+    to_service,
     touched,
     unmodify,
 )
@@ -104,13 +105,16 @@ def settled(gone: Endpoint, case: Known, aws: Aws) -> Endpoint:
     vpc = described("vpcs", aws, vpc_id=[gone.vpc])
     if not vpc:
         return replace(gone, loss="homeless")
-    rivals = [hindered(other, gone.parts - other.parts, aws) for other in others(gone, aws)]
+    # Asked for once: between two answers another run may have made it again, which would then seem to be in its way.
+    found = to_service(gone, aws)
+    living = others(gone, found, aws)
+    rivals = [hindered(other, gone.parts - other.parts, living, aws) for other in living]
     if heir := heir_of(gone, rivals):
         return looked_at(heir, gone, aws)
-    dying = gone.private_dns and is_dying(gone, aws)
+    dying = gone.private_dns and is_dying(found)
     loss: Any = "leaving" if is_leaving(vpc[0], aws) else "dying" if dying else "deleted"
     names = naming(gone.id, aws) if gone.service.endswith(".s3") else ()
-    lost = hindered(replace(gone, loss=loss, named_by=names), gone.parts, aws)
+    lost = hindered(replace(gone, loss=loss, named_by=names), gone.parts, living, aws)
     holders = [{DNS_NAME: rival.id} for rival in rivals if gone.private_dns and rival.private_dns]
     return replace(lost, taken=dict(lost.taken) | next(iter(holders), {}))
 

@@ -1009,3 +1009,20 @@ def test_a_missed_deletion_is_found_by_the_sweep(scene: Scene) -> None:
     scene.delete()
     assert run(ID, sweep(), scene.settings, remediate_existing=True).outcomes[scene.target] == "remediated"
     assert [record["outcome"] for record in records()] == ["remediated"]
+
+
+def test_an_endpoint_that_another_run_makes_again_meanwhile_is_not_in_its_own_way() -> None:
+    with account():
+        incident = incidents.deleted()
+        incident.run(look(ID, incident.target))
+        incident.spoil()
+        inner: list[str] = []
+
+        def meanwhile(**_: Any) -> None:
+            if not inner:
+                inner.append(incident.run(delivery="d2").outcome)
+
+        first = "before-call.ec2.DescribeRouteTables"
+        outer = run(ID, incident.event, hook=lambda world: world.aws.session.register(first, meanwhile))
+        assert (inner, outer.outcome, incident.safe()) == (["remediated"], "compliant", True)
+        assert {message["outcome"] for message in heard()} == {"remediated"}

@@ -141,10 +141,9 @@ def _from_config(item: Any, aws: Aws) -> Endpoint:
     return replace(parsed(raw, aws), tags=item.get("tags") or {})
 
 
-def others(like: Endpoint, aws: Aws) -> list[Endpoint]:
-    """The VPC's other endpoints to the same service."""
-    found = [raw for raw in to_service(like, aws) if is_alive(raw)]
-    return [parsed(raw, aws) for raw in found if raw["VpcEndpointId"] != like.id]
+def others(like: Endpoint, found: Iterable[Any], aws: Aws) -> list[Endpoint]:
+    """Of those that were found, the living ones but this."""
+    return [parsed(raw, aws) for raw in found if is_alive(raw) and raw["VpcEndpointId"] != like.id]
 
 
 def to_service(like: Endpoint, aws: Aws) -> list[Any]:
@@ -159,15 +158,18 @@ def looked_at(now: Endpoint, before: Endpoint | None, aws: Aws) -> Endpoint:
     if before is None:
         return now
     strays = {subnet: ways[subnet] for subnet in before.routed if ways.get(subnet, "") not in ("", *now.tables)}
-    return hindered(replace(now, strays=strays), before.parts - now.parts | set(strays.values()), aws)
+    wanted = before.parts - now.parts | set(strays.values())
+    beside = others(now, to_service(now, aws), aws) if wanted else ()
+    return hindered(replace(now, strays=strays), wanted, beside, aws)
 
 
-def hindered(now: Endpoint, wanted: set[str], aws: Aws) -> Endpoint:
-    """With what is in the way of getting these parts."""
+def hindered(now: Endpoint, wanted: set[str], beside: Iterable[Endpoint], aws: Aws) -> Endpoint:
+    """With what is in the way of getting these parts. `beside` are the VPC's living endpoints to the same service."""
     if not wanted:
         return now
     missing = wanted - existing(wanted, aws)
-    taken = {table: other.id for other in others(now, aws) for table in other.tables if table in wanted}
+    rivals = (other for other in beside if other.id != now.id)
+    taken = {table: other.id for other in rivals for table in other.tables if table in wanted}
     return replace(now, missing=tuple(sorted(missing)), taken=taken)
 
 
@@ -191,9 +193,9 @@ def is_alive(raw: Any) -> bool:
     return raw.get("State", "").lower() not in DEAD
 
 
-def is_dying(like: Endpoint, aws: Aws) -> bool:
-    """True while EC2 deletes one to the same service."""
-    return any(raw.get("State", "").lower() == "deleting" for raw in to_service(like, aws))
+def is_dying(found: Iterable[Any]) -> bool:
+    """True while EC2 deletes one of these."""
+    return any(raw.get("State", "").lower() == "deleting" for raw in found)
 
 
 def touched(event: Event) -> list[str]:
