@@ -1,9 +1,9 @@
 """DynamoDB, SSM, SNS and EventBridge are down, each alone, by twos, and all together.
 
-Without the settings nothing is written, and the event fails. Without any of the others what can be decided is mended all
-the same and the run fails, so that the event comes again; people are told unless SNS itself is down; what DynamoDB did not
-take is logged as UNRECORDED. What can't be decided without the ledger, whose baseline nobody knows then, is not guessed.
-When the service is back, the next delivery ends it.
+Without the settings nothing is written, and the event fails. Without any of the others what can be decided is mended
+all the same and the run fails, so that the event comes again. People are told unless SNS itself is down; what DynamoDB
+did not take is logged as UNRECORDED. What can't be decided without the ledger, whose baseline nobody knows then, is not
+guessed. When the service is back, the next delivery ends it.
 """
 
 from itertools import combinations

@@ -1,16 +1,19 @@
 """The same event comes two to ten times: one after the other, at once in threads, and at once in processes.
 
-The thing ends as with one event, there is one record, all messages are of it, and whoever begins after the first success
-writes nothing. Threads change at every call, by lot; processes run as they like, against one server.
+The thing ends as with one event, there is one record, all messages are of it, and whoever begins after the first
+success writes nothing. Threads change at every call, by lot; processes run as they like, against one server.
 """
 
 from collections.abc import Callable
 
 import pytest
-from support import Incident, records
+from support import INCIDENTS as EVERY
+from support import Incident, account, heard, records, still_open
 
 from faults import harness
 from faults.harness import Ended, Figure, Plan, Scene, Turns, begun, deliver, many
+from faults.imitation import served
+from faults.processes import deliver_at_once
 
 INCIDENTS = harness.incidents()
 
@@ -50,3 +53,19 @@ def test_duplicates_at_once_end_as_one(name: str, figure: Figure) -> None:
 
 def at_once(incident: Incident, number: int) -> Callable[[Plan], Ended]:
     return lambda plan: deliver(incident, plan=plan, id=str(number))
+
+
+@pytest.mark.parametrize(
+    ("guardrail", "name"),
+    [("s3-public-access-block", "DeleteBucketPublicAccessBlock"), ("kms-key-deletion", "ScheduleKeyDeletion--unknown")],
+)
+def test_duplicates_in_processes_end_as_one(guardrail: str, name: str, figure: Figure) -> None:
+    for _ in range(many(1, 10)):
+        with account(), served() as address:
+            incident = EVERY[guardrail][name]()
+            incident.spoil()
+            ended = deliver_at_once(incident, many(2, 5), address)
+            figure("processes", len(ended))
+            assert incident.safe(), ended
+            assert (len(records()), still_open()) == (1, []), ended
+            assert len({message["id"] for message in heard()}) == 1, ended
