@@ -87,10 +87,12 @@ TOY: Guardrail[Flag, NoSettings] = Guardrail(
     gone=gone,
     inventory=lambda aws: [TARGET],
     baseline=Flag,
-    missing=frozenset({"ParameterNotFound"}),
+    missing=frozenset({"ParameterNotFound", "InvalidResourceId"}),
     defensive=frozenset({"LockParameter"}),
 )
 FORGETFUL = replace(TOY, baseline=None)
+LABEL = {"ResourceType": "Parameter", "ResourceId": "flag", "Tags": [{"Key": "fixed", "Value": "yes"}]}
+SHORT = Violation("the flag has no label", fix=(ApiCall("ssm", "add_tags_to_resource", LABEL),))
 
 
 @pytest.fixture(autouse=True)
@@ -250,6 +252,19 @@ def test_what_vanishes_under_the_fix_is_judged_as_gone() -> None:
     vanished: list[bool] = []
     result = handle(hook=lambda world: world.aws.session.register("before-call.ssm.PutParameter", vanish))
     assert (result.outcome, flag()) == ("remediated", "v1")
+
+
+def test_what_is_deleted_under_the_fix_is_not_told_to_be_back() -> None:
+    set_flag("bad")
+
+    def vanish(**_: Any) -> None:
+        boto3.client("ssm").delete_parameter(Name="flag")
+
+    moment = "before-call.ssm.AddTagsToResource"
+    silent = replace(FORGETFUL, gone=lambda case: None, evaluate=lambda s, c: evaluate(s, c) and SHORT)
+    assert handle(handler=silent, hook=lambda w: w.aws.session.register(moment, vanish)).outcome == "compliant"
+    (message,) = heard()
+    assert (message["outcome"], message["applied"], message["reason"]) == ("compliant", False, "it is gone by now")
 
 
 def test_a_fix_whose_rest_has_to_wait_is_deferred_half_done() -> None:

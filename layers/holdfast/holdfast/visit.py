@@ -58,7 +58,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why AWS did not make a call of the fix, and what follows; empty when all were made."""
+    """Why AWS did not make a call of the fix, and what follows; how many it made."""
 
     why: str = ""
     later: int = 0
@@ -174,6 +174,8 @@ class Visit(Generic[State, Settings]):
     def _compliant(self) -> Outcome:
         page, record = self.page, self.page.open
         if record and self._mine(record):  # fixed by a run that died, or settled without us while it was deferred
+            if record.applied and self.state is None:
+                return self._vanished(record)
             ended = Outcome.REMEDIATED if record.applied else Outcome.COMPLIANT
             done = replace(record, outcome=ended.value, left=shape.plain(self.state))
             return self._finish(done, quiet=ended is Outcome.COMPLIANT)
@@ -279,11 +281,13 @@ class Visit(Generic[State, Settings]):
             self._keep(record)
         for _ in range(ROUNDS):
             refused = self._apply(violation)
-            if refused.why and not refused.made and record.calls == violation.fix:
+            if not refused.made and record.calls == violation.fix:
                 record = replace(record, applied=False)
             if refused.later:
                 return self._defer(record, refused.later, refused.why) if mine else Outcome.DEFERRED
             self.state, rest = self._look()
+            if rest is None and self.state is None:
+                return self._vanished(record) if mine else Outcome.COMPLIANT
             if rest and refused.todo:
                 rest = Violation(violation.what, todo=f"{refused.todo} AWS said: {refused.why}")
             if rest is None or not rest.fix or rest.later or self._audit_reason(rest):
@@ -312,6 +316,10 @@ class Visit(Generic[State, Settings]):
             self._tell(replace(record, applied=False, reason=why, todo=todo, outcome=Outcome.ESCALATED.value))
         return (hour + 1) * HOUR - now(), why
 
+    def _vanished(self, record: Record) -> Outcome:
+        """Nobody must be told that what is gone is back."""
+        return self._finish(replace(record, outcome=Outcome.COMPLIANT.value, reason="it is gone by now"))
+
     def _joined(self, record: Record) -> Outcome:
         """The run that holds the open record tells; but not that somebody else did this too."""
         holder = self.page.open.actor if self.page.open else None
@@ -333,12 +341,12 @@ class Visit(Generic[State, Settings]):
                 self.world.aws.apply(call)
             except ClientError as error:
                 if error_code(error) in self.guardrail.missing:
-                    break  # it vanished under the fix: the next look sees that
+                    return Refusal(made=made)  # it vanished under the fix: the next look sees that
                 later, todo = matching(error, self.guardrail.later), matching(error, self.guardrail.stuck)
                 if later is None and todo is None:
                     raise
                 return Refusal(str(error), later or 0, todo or "", made)
-        return Refusal()
+        return Refusal(made=len(violation.fix))
 
     def _mended(self, record: Record, rest: Violation | None) -> Outcome:
         done = replace(record, left=shape.plain(self.state), outcome=Outcome.REMEDIATED.value)
