@@ -203,6 +203,10 @@ class Line:
                 self.bus += [envelope(entry) for entry in json.loads(str(request.body, "utf-8"))["Entries"]]
         return self.fault.behind(call) if self.fault else None
 
+    def end(self, status: int) -> None:
+        """What AWS refused it did not do."""
+        self.calls[-1].done &= status < 300
+
     @property
     def changes(self) -> list[Call]:
         return [call for call in self.calls if call.changes and call.done]
@@ -235,6 +239,7 @@ class Lines(threading.local):
         emitter.register_first("before-call", self._begin)
         emitter.register_first("before-send", self._before)
         emitter.register_last("before-send", self._behind)
+        emitter.register_last("after-call", self._end)
 
     def _begin(self, model: OperationModel, **_: Any) -> None:
         if self.now:
@@ -246,6 +251,10 @@ class Lines(threading.local):
 
     def _behind(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
         return self.now.behind(request) if self.now else None
+
+    def _end(self, http_response: AWSResponse, **_: Any) -> None:
+        if self.now:
+            self.now.end(http_response.status_code)
 
 
 LINES = Lines()
