@@ -562,6 +562,25 @@ def test_what_stays_wrong_after_a_fix_is_told_once() -> None:
     assert [message["todo"] for message in heard()] == ["Still: rest. Do the rest."]
 
 
+def test_a_sweep_does_not_take_what_was_escalated_for_the_good_state() -> None:
+    kms = boto3.client("kms")
+    key = kms.create_key()["KeyMetadata"]
+    kms.disable_key(KeyId=key["KeyId"])
+    asked = {"enable_unknown": False}
+    made = call("kms", "DisableKey", {"keyId": key["KeyId"]})
+    assert run("kms-key-deletion", made, asked).outcome == "escalated"
+    looked = look("kms-key-deletion", key["Arn"])
+    assert run("kms-key-deletion", looked, asked, delivery="d2").outcome == "escalated"
+    assert len(heard()) == 1
+    assert not [item for item in items() if "baseline" in item]
+
+
+def test_a_look_at_a_loss_that_was_told_does_not_have_it_told_again() -> None:
+    for number, raw in enumerate((event("DeleteParameter"), look(ID, TARGET), event("DeleteParameter", id="event-2"))):
+        assert handle(raw, delivery=str(number)).outcome == "escalated"
+    assert len(heard()) == 1
+
+
 def test_every_use_of_break_glass_is_told() -> None:
     set_flag("good")
     for number in ("1", "2"):

@@ -148,9 +148,9 @@ class Visit(Generic[State, Settings]):
         return state, self.guardrail.evaluate(state, case)
 
     def _is_first_sight(self) -> bool:
-        """A look at what no call has broken: with an open record one has."""
+        """A look at what no call has broken: with an open record, or where something was told, one has."""
         page = self.page
-        unknown = page.baseline is None and page.open is None
+        unknown = page.baseline is None and page.open is None and page.told is None
         return unknown and self.guardrail.baseline is not None and not self.event.is_call
 
     def _read(self) -> State | None:
@@ -167,7 +167,7 @@ class Visit(Generic[State, Settings]):
             return None  # somebody who may do so has taken it away
         if self.guardrail.baseline and self.page.lost:
             raise LedgerLost(self.target) from self.page.lost  # it may well have a baseline: no guess
-        if not self.event.is_call and known is None and self.page.open is None:
+        if not self.event.is_call and known is None and self.page.open is None and self.page.told is None:
             return None  # a look at what is neither there nor known: anybody may ask for one
         return self.guardrail.gone(self.case)
 
