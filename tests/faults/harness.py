@@ -60,8 +60,15 @@ def many(small: int, large: int) -> int:
 def incidents() -> dict[str, Callable[[], Incident]]:
     """The builders of all incidents; in a small run of the first of each guardrail, and of those that end otherwise."""
     every = {(guardrail, name): build for guardrail, found in INCIDENTS.items() for name, build in found.items()}
-    firsts = {(guardrail, next(iter(found))) for guardrail, found in INCIDENTS.items()} | OTHERWISE
-    return {"-".join(key): build for key, build in every.items() if LARGE or key in firsts}
+    return {"-".join(key): build for key, build in every.items() if LARGE or key in FEW}
+
+
+def few() -> dict[str, Callable[[], Incident]]:
+    """Those of a small run, for what is too much for all."""
+    return {f"{guardrail}-{name}": INCIDENTS[guardrail][name] for guardrail, name in sorted(FEW)}
+
+
+FEW: Final = {(guardrail, next(iter(found))) for guardrail, found in INCIDENTS.items()} | OTHERWISE
 
 
 class Died(BaseException):
@@ -77,6 +84,7 @@ class Call:
     attempts: int = 0
     done: bool = False
     request: AWSPreparedRequest | None = None
+    answer: bytes = b""
 
     @property
     def service(self) -> str:
@@ -203,9 +211,10 @@ class Line:
                 self.bus += [envelope(entry) for entry in json.loads(str(request.body, "utf-8"))["Entries"]]
         return self.fault.behind(call) if self.fault else None
 
-    def end(self, status: int) -> None:
+    def end(self, answer: AWSResponse) -> None:
         """What AWS refused it did not do."""
-        self.calls[-1].done &= status < 300
+        self.calls[-1].done &= answer.status_code < 300
+        self.calls[-1].answer = answer.content
 
     @property
     def changes(self) -> list[Call]:
@@ -254,7 +263,7 @@ class Lines(threading.local):
 
     def _end(self, http_response: AWSResponse, **_: Any) -> None:
         if self.now:
-            self.now.end(http_response.status_code)
+            self.now.end(http_response)
 
 
 LINES = Lines()
