@@ -581,6 +581,12 @@ def test_a_look_at_a_loss_that_was_told_does_not_have_it_told_again() -> None:
     assert len(heard()) == 1
 
 
+def test_an_endless_event_id_keeps_no_record_open() -> None:
+    set_flag("bad")
+    assert handle(event(id="x" * 2_000)).outcome == "remediated"
+    assert not still_open()
+
+
 def test_every_use_of_break_glass_is_told() -> None:
     set_flag("good")
     for number in ("1", "2"):

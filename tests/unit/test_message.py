@@ -161,6 +161,11 @@ def test_secrets_are_redacted_for_machines_too() -> None:
     assert "ASIAIOSFODNN7" not in text
 
 
+def test_the_id_that_an_event_gave_itself_carries_no_secret() -> None:
+    forged = replace(RECORD, event_id="AKIAIOSFODNN7EXAMPLE")
+    assert "AKIAIOSFODNN7EXAMPLE" not in json.dumps([call.parameters for call in tell(forged, "topic", "bus")])
+
+
 def test_a_message_never_outgrows_sns() -> None:
     huge = {"policy": "é" * 90_000}
     record = replace(RECORD, found=huge, left=huge, undo=(ApiCall("s3", "x", huge),), calls=(ApiCall("s3", "y", huge),))

@@ -18,6 +18,7 @@ CANARY = "Holdfast Canary"
 # Classic us-east-1 buckets may be longer and hold capitals: S3 user guide, "General purpose bucket naming rules".
 BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{3,255}")
 ARN = re.compile(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d*:[^\s*?]{1,1024}")
+LONGEST_ID = 100  # characters of an event's id, which is a UUID; it becomes part of a key in the ledger
 RESOURCE_ID = re.compile(r"[\w+=,.@/:-]{1,512}")
 
 
@@ -167,7 +168,7 @@ class Event:
         if not isinstance(targets, list | tuple):
             raise BadEvent("a look whose targets are not a list")
         return cls(
-            id=str(raw.get("id") or ""),
+            id=str(raw.get("id") or "")[:LONGEST_ID],
             name=str(raw["detail-type"]),
             place=place,
             time=str(raw.get("time") or ""),
@@ -181,7 +182,7 @@ class Event:
             raise BadEvent("a CloudTrail call without eventName")
         resources = [resource for resource in map(mapping, listed(detail.get("resources"))) if resource]
         return cls(
-            id=str(detail.get("eventID") or raw.get("id") or ""),
+            id=str(detail.get("eventID") or raw.get("id") or "")[:LONGEST_ID],
             name=str(detail["eventName"]),
             place=Place(place.account, str(detail.get("awsRegion") or place.region), place.partition, place.role),
             time=str(detail.get("eventTime") or ""),
