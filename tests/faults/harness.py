@@ -18,6 +18,7 @@ from functools import cache
 from io import BytesIO
 from typing import Any, Final
 from unittest.mock import patch
+from urllib.parse import unquote_plus
 
 import support
 import time_machine
@@ -210,6 +211,12 @@ class Line:
             if call.name == "PutEvents":
                 self.bus += [envelope(entry) for entry in json.loads(str(request.body, "utf-8"))["Entries"]]
         return self.fault.behind(call) if self.fault else None
+
+    @property
+    def said(self) -> list[str]:
+        """What went to people and to the bus."""
+        sent = (call.request.body for call in self.calls if call.name in ("Publish", "PutEvents") and call.request)
+        return [unquote_plus(body.decode() if isinstance(body, bytes) else str(body)) for body in sent]
 
     def end(self, answer: AWSResponse) -> None:
         """What AWS refused it did not do."""
