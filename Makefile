@@ -1,6 +1,6 @@
 # `make demo` shows the main job, `make test` proves it; both set everything up by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help set-up dev demo test e2e lint types template checkov docs docs-check bench mutants build layer check clean
+.PHONY: help set-up dev demo test torture e2e lint types template checkov docs docs-check bench mutants build layer check clean
 
 # The newest Python that works: a version manager's shim may be on PATH and yet refuse to run.
 PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
@@ -24,6 +24,12 @@ test: dev ## every test
 
 e2e: dev .venv-sam/.installed .venv-lambda/.installed ## the deployed stack: SAM, and containers where Docker runs or may be installed
 	$(RUN) pytest tests/e2e -m e2e -rs $(ARGS)
+
+torture: dev ## the fault proofs, large: hours of events, deaths and attacks; writes docs/reliability.md
+	@rm -f .build/torture.jsonl
+	@begun=$$(date +%s); \
+	HOLDFAST_TORTURE=1 $(RUN) pytest -n auto --no-header -rfE tests/faults $(ARGS) && \
+	PYTHONPATH=tests $(RUN) faults.report "$$(git rev-parse --short HEAD)" "$$(($$(date +%s) - begun))"
 
 lint: dev ## style, also of the template
 	$(RUN) ruff check

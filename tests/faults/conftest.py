@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -10,11 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from holdfast import telemetry
-from holdfast_cli import project
 
 from faults.harness import LARGE, Figure
-
-FIGURES = project.ROOT / ".build" / "torture.jsonl"
+from faults.report import FIGURES
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,15 +33,22 @@ def _only_errors_are_logged() -> Iterator[None]:
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Iterator[Figure]:
-    """Counts what a proof has done, for docs/reliability.md; each line says what one test has added."""
+    """Counts what a proof has done, for docs/reliability.md."""
     counted: Counter[str] = Counter()
 
     def count(name: str, number: int = 1) -> None:
         counted[name] += number
 
     yield count
-    print(*(f"{number:,} {name}" for name, number in counted.items()), sep=", ")
-    if LARGE:
-        line = {"proof": Path(str(request.path)).stem, "test": request.node.name, "figures": counted}
+    line = {"proof": Path(str(request.path)).stem, "test": request.node.name, "figures": counted}
+    request.node.user_properties.append(("figures", json.dumps(line)))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Of a large run each test's figures are shown and kept, by the one process that hears of all."""
+    if not LARGE or report.when != "teardown" or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    for line in (value for name, value in report.user_properties if name == "figures"):
+        print(f"\n{line}", flush=True)
         with FIGURES.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(f"{line}\n")

@@ -209,14 +209,14 @@ class Line:
         if request.url != NOWHERE:
             call.done = True
             if call.name == "PutEvents":
-                self.bus += [envelope(entry) for entry in json.loads(str(request.body, "utf-8"))["Entries"]]
+                self.bus += [envelope(entry) for entry in json.loads(text(request.body))["Entries"]]
         return self.fault.behind(call) if self.fault else None
 
     @property
     def said(self) -> list[str]:
         """What went to people and to the bus."""
         sent = (call.request.body for call in self.calls if call.name in ("Publish", "PutEvents") and call.request)
-        return [unquote_plus(body.decode() if isinstance(body, bytes) else str(body)) for body in sent]
+        return [unquote_plus(text(body)) for body in sent]
 
     def end(self, answer: AWSResponse) -> None:
         """What AWS refused it did not do."""
@@ -226,6 +226,10 @@ class Line:
     @property
     def changes(self) -> list[Call]:
         return [call for call in self.calls if call.changes and call.done]
+
+
+def text(body: object) -> str:
+    return body.decode() if isinstance(body, bytes) else str(body)
 
 
 def envelope(entry: Mapping[str, Any]) -> dict[str, Any]:

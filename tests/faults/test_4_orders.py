@@ -25,7 +25,11 @@ def events(incident: Incident) -> list[Mapping[str, Any]]:
     itself = timed(incident.event)
     detail = itself["detail"]
     another = {"userIdentity": {"type": "IAMUser", "arn": f"arn:aws:iam::{ME}:user/eve", "accountId": ME}}
-    varied = ({"eventTime": "2020-01-01T00:00:00Z"}, {"eventTime": "2099-01-01T00:00:00Z"}, another)
+    varied: tuple[Mapping[str, Any], ...] = (
+        {"eventTime": "2020-01-01T00:00:00Z"},
+        {"eventTime": "2099-01-01T00:00:00Z"},
+        another,
+    )
     others = [{**itself, "detail": {**detail, "eventID": f"other-{n}", **more}} for n, more in enumerate(varied)]
     return [itself, itself, *others, look(incident.guardrail, incident.target)]
 

@@ -171,7 +171,7 @@ def test_no_bent_event_leads_to_a_write_or_tells_a_secret(guardrail: str, figure
     with begun(build) as scene:
         incident, guard = scene.incident, project.load(guardrail).handler
         here = world(guardrail, incident.settings, **incident.shared)
-        for number in range(many(300, 100_000)):
+        for number in range(many(150, 100_000)):
             event = bent(lot.choice(samples(guardrail)), lot)
             delivery = Delivery(str(number), 2_000_000_000)
             ended = run(lambda: guard.handle(event, here, delivery))  # noqa: B023
