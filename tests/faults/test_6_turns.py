@@ -1,0 +1,230 @@
+"""Attacker, owner, deploy pipeline, sweep, watch, clock and guardrails take turns at random.
+
+The attacker breaks a key, a bucket in three ways, and a trail; some of its calls leave no event. Events come in any
+order, twice, late, and to runs that die, are refused, or lose an answer at any call. The owner exempts things for a
+while, the pipeline disables the key because it may. When all has come to rest, whatever is unsafe is open, escalated or
+exempt.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import support
+import time_machine
+from botocore.exceptions import ClientError
+from holdfast import ApiCall, telemetry
+from holdfast.visit import Delivery
+from holdfast_cli import project
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from support import HERE, MALLORY, ME
+
+from faults.harness import DAY, MINUTE, START, Figure, many, stamp
+from faults.quick import KEY, TRAIL, Account, Died, QuickAws, world
+
+PIPELINE = f"arn:aws:iam::{ME}:role/pipeline"
+LAKE = HERE.bucket("lake")
+SSE: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}]}
+OPEN = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}],
+}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "cloudtrail-logging": {},
+    "kms-key-deletion": {},
+    "s3-default-encryption": {},
+    "s3-public-access-block": {},
+    "s3-vpc-only-policy": {"buckets": ["lake"], "vpc_ids": ["vpc-0a1b2c3d4e5f60718"]},
+}
+TARGETS = dict.fromkeys(SETTINGS, LAKE) | {"kms-key-deletion": KEY, "cloudtrail-logging": TRAIL}
+SHARED = {"baseline_principals": [PIPELINE]}
+# guardrail, CloudTrail's name of the call, its request, and the call.
+ATTACKS: list[tuple[str, str, dict[str, Any], ApiCall]] = [
+    ("kms-key-deletion", "DisableKey", {"keyId": KEY}, ApiCall("kms", "disable_key", {"KeyId": KEY})),
+    (
+        "kms-key-deletion",
+        "ScheduleKeyDeletion",
+        {"keyId": KEY},
+        ApiCall("kms", "schedule_key_deletion", {"KeyId": KEY, "PendingWindowInDays": 7}),
+    ),
+    (
+        "s3-default-encryption",
+        "PutBucketEncryption",
+        {"bucketName": "lake"},
+        ApiCall("s3", "put_bucket_encryption", {"Bucket": "lake", "ServerSideEncryptionConfiguration": SSE}),
+    ),
+    (
+        "s3-public-access-block",
+        "DeleteBucketPublicAccessBlock",
+        {"bucketName": "lake"},
+        ApiCall("s3", "delete_public_access_block", {"Bucket": "lake"}),
+    ),
+    (
+        "s3-vpc-only-policy",
+        "DeleteBucketPolicy",
+        {"bucketName": "lake"},
+        ApiCall("s3", "delete_bucket_policy", {"Bucket": "lake"}),
+    ),
+    (
+        "s3-vpc-only-policy",
+        "PutBucketPolicy",
+        {"bucketName": "lake"},
+        ApiCall("s3", "put_bucket_policy", {"Bucket": "lake", "Policy": json.dumps(OPEN)}),
+    ),
+    ("cloudtrail-logging", "StopLogging", {"name": TRAIL}, ApiCall("cloudtrail", "stop_logging", {"Name": TRAIL})),
+]
+LONG, STEPS = 200, many(10_000, 1_000_000)
+
+
+class Turns(RuleBasedStateMachine):
+    """One account and all who act on it. `pending` are guardrail, event, delivery and attempts so far."""
+
+    steps = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = time_machine.travel(START, tick=False)
+        self.moving = self.clock.start()
+        self.account = Account()
+        self.parameters: dict[str, str] = {}
+        self.pending: list[tuple[str, Mapping[str, Any], str, int]] = []
+        self.number = 0
+        self.may_be_disabled = False
+        for guardrail in SETTINGS:
+            world(guardrail, QuickAws(self.account), {}, {}).ledger.begin_survey(guardrail, START)
+        self.sweep_all()
+        while self.pending:
+            self.deliver(0)
+
+    def teardown(self) -> None:
+        try:
+            self.rest()
+        finally:
+            self.clock.stop()
+
+    def deliver(self, which: int, at: int = 0, how: str = "") -> None:
+        """One attempt; what fails three times is lost in a queue that nobody reads."""
+        guardrail, event, id, attempts = self.pending.pop(which % len(self.pending))
+        aws = QuickAws(self.account, at=at, how=how)
+        here = world(guardrail, aws, self.parameters, SETTINGS[guardrail], **SHARED)
+        guard = project.load(guardrail).handler
+        try:
+            guard.handle(event, here, Delivery(id, int(time.time()) + 90))
+        except (Died, ExceptionGroup, ClientError):
+            if attempts < 2:
+                self.pending.append((guardrail, event, id, attempts + 1))
+
+    def comes(self, guardrail: str, event: Mapping[str, Any]) -> None:
+        self.number += 1
+        self.pending.append((guardrail, event, f"delivery-{self.number}", 0))
+
+    @rule(which=st.integers(0, len(ATTACKS) - 1), seen=st.booleans(), twice=st.booleans())
+    def attacks(self, which: int, seen: bool, twice: bool) -> None:
+        guardrail, name, request, call = ATTACKS[which]
+        try:
+            QuickAws(self.account).apply(call)
+        except ClientError:
+            return
+        for _ in range((1 + twice) * seen):
+            event = support.call(
+                call.service, name, request, actor=MALLORY, id=f"event-{self.number}", eventTime=stamp()
+            )
+            self.comes(guardrail, event)
+
+    @rule()
+    def pipeline_disables_the_key(self) -> None:
+        guardrail, name, request, call = ATTACKS[0]
+        if self.account.key == "Enabled":
+            QuickAws(self.account).apply(call)
+            self.may_be_disabled = True
+            event = support.call("kms", name, request, actor=PIPELINE, id=f"event-{self.number}", eventTime=stamp())
+            self.comes(guardrail, event)
+
+    @rule(guardrail=st.sampled_from(sorted(SETTINGS)), minutes=st.integers(1, 200))
+    def owner_exempts(self, guardrail: str, minutes: int) -> None:
+        until = stamp(minutes * MINUTE)
+        value = {"resource": TARGETS[guardrail], "owner": "data team", "reason": "a try", "expires": until}
+        self.parameters[f"exemptions/{guardrail}/try"] = json.dumps(value)
+
+    @rule(guardrail=st.sampled_from(sorted(SETTINGS)))
+    def owner_ends_an_exemption(self, guardrail: str) -> None:
+        self.parameters.pop(f"exemptions/{guardrail}/try", None)
+
+    @rule(which=st.integers(0, 50), at=st.integers(0, 15), how=st.sampled_from(("", "dies", "refused", "lost")))
+    def an_event_comes(self, which: int, at: int, how: str) -> None:
+        if self.pending:
+            self.deliver(which, at, how)
+
+    @rule(seconds=st.integers(1, 400))
+    def time_passes(self, seconds: int) -> None:
+        self.moving.shift(seconds)
+
+    @rule()
+    def the_watch_ticks(self) -> None:
+        self.moving.shift(MINUTE)
+        project.watch().tick(world("watch", QuickAws(self.account), {}, {}), 365 * DAY)
+        for entry in self.account.bus:
+            detail = json.loads(entry["Detail"])
+            if detail["guardrail"] in SETTINGS:
+                self.comes(detail["guardrail"], support.look(detail["guardrail"], *detail["targets"]))
+        self.account.bus.clear()
+
+    @rule(guardrail=st.sampled_from(sorted(SETTINGS)))
+    def sweeps(self, guardrail: str) -> None:
+        self.comes(guardrail, support.sweep())
+
+    @invariant()
+    def counted(self) -> None:
+        Turns.steps += 1
+
+    def rest(self) -> None:
+        """All that is under way comes; the leases of those who died end; one sweep."""
+        for _ in range(2):
+            self.moving.shift(10 * MINUTE)
+            self.the_watch_ticks()
+            while self.pending:
+                self.deliver(0)
+        self.sweep_all()
+        while self.pending:
+            self.deliver(0)
+        for guardrail, target in TARGETS.items():
+            assert self.is_safe(guardrail) or self.is_known(guardrail, target), (guardrail, self.account)
+
+    def sweep_all(self) -> None:
+        for guardrail in SETTINGS:
+            self.comes(guardrail, support.sweep())
+
+    def is_safe(self, guardrail: str) -> bool:
+        """Told by the account alone."""
+        account = self.account
+        safe: dict[str, bool] = {
+            "kms-key-deletion": account.key == "Enabled" or (account.key == "Disabled" and self.may_be_disabled),
+            "s3-default-encryption": account.encryption != SSE,
+            "s3-public-access-block": account.block is not None and all(account.block.values()),
+            "s3-vpc-only-policy": "HoldfastVpcOnly" in (account.policy or ""),
+            "cloudtrail-logging": account.logging,
+        }
+        return safe[guardrail]
+
+    def is_known(self, guardrail: str, target: str) -> bool:
+        page = self.account.items.get((guardrail, target), {})
+        told = json.loads(page["told"]["S"])["outcome"] if "told" in page else ""
+        return "open" in page or told in ("escalated", "exempt")
+
+
+def test_at_rest_what_is_unsafe_is_open_escalated_or_exempt(figure: Figure) -> None:
+    telemetry.logger.setLevel(logging.CRITICAL)  # failing is what the runs are for
+    before = Turns.steps
+    long = settings(
+        max_examples=STEPS // LONG * 11 // 10 + 1,
+        stateful_step_count=LONG,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(Turns, settings=long)
+    figure("steps", Turns.steps - before)
+    assert Turns.steps - before >= STEPS
