@@ -18,6 +18,8 @@ from support import HERE, ME, REGION
 
 KEY = HERE.arn("kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab")
 TRAIL = HERE.arn("cloudtrail", "trail/audit")
+# What S3 gives every bucket.
+SSE: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}]}
 Item = dict[str, Any]
 
 
@@ -36,7 +38,7 @@ class Account:
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
     key: str = "Enabled"
     logging: bool = True
-    encryption: Any = None
+    encryption: Any = field(default_factory=lambda: SSE)
     block: Any = None
     policy: str | None = None
     told: list[dict[str, Any]] = field(default_factory=list)
