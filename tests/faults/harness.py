@@ -36,7 +36,7 @@ from holdfast.settings import Defaults, Parameters
 from holdfast.visit import Delivery
 from holdfast.world import World
 from holdfast_cli import project
-from support import ENGINE_WRITES, HERE, INCIDENTS, LOADER, ME, REGION, Incident
+from support import ALL_MODELS, ENGINE_WRITES, HERE, INCIDENTS, ME, REGION, Incident
 
 LARGE: Final = os.environ.get("HOLDFAST_TORTURE") == "1"
 START: Final = 1_800_000_000
@@ -287,7 +287,7 @@ def door() -> Aws:
     Retries are botocore's standard ones; the adaptive ones of a function are these and a brake on the sending side.
     """
     aws = Aws(HERE, Config(retries={"mode": "standard", "total_max_attempts": 4}))
-    aws.session.register_component("data_loader", LOADER)
+    aws.session.register_component("data_loader", ALL_MODELS)
     LINES.tap(aws)
     return aws
 

@@ -24,6 +24,7 @@ as botocore's events let it, so botocore's own retries see the faults. Clocks ar
 - Run: {date}, commit {commit}
 - Machine: {machine}
 - Took: {minutes}
+- Not in this run: {missing}
 
 | # | proof | done, all as it must be |
 |---|---|---|
@@ -72,11 +73,13 @@ def machine() -> str:
 def page(commit: str, seconds: int) -> str:
     counted = figures()
     proofs = sorted(counted, key=order)
+    missing = {path.stem for path in Path(__file__).parent.glob("test_*.py")} - counted.keys()
     head = HEAD.format(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
         commit=commit,
         machine=machine(),
         minutes=f"{seconds // 60} min {seconds % 60} s",
+        missing=", ".join(sorted(missing, key=order)) or "none",
         rows="\n".join(row(proof, counted[proof]) for proof in proofs),
     )
     sections = "\n".join(line for proof in proofs for line in section(proof))

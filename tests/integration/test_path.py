@@ -267,6 +267,19 @@ def test_what_is_deleted_under_the_fix_is_not_told_to_be_back() -> None:
     assert (message["outcome"], message["applied"], message["reason"]) == ("compliant", False, "it is gone by now")
 
 
+def test_what_only_the_second_round_mends_is_told_as_made() -> None:
+    set_flag("bad")
+    once: list[bool] = []
+
+    def deny(**_: Any) -> None:
+        if not once:
+            once.append(True)
+            raise ClientError({"Error": {"Code": "ParameterNotFound", "Message": "not yet"}}, "PutParameter")
+
+    assert handle(hook=lambda w: w.aws.session.register("before-call.ssm.PutParameter", deny)).outcome == "remediated"
+    assert [message["applied"] for message in heard()] == [True]
+
+
 def test_a_fix_whose_rest_has_to_wait_is_deferred_half_done() -> None:
     def half(state: Flag, case: Case[Flag, NoSettings]) -> Violation | None:
         return Violation("half", fix=(put("half"),)) if state.value == "bad" else Violation("rest", later=60)

@@ -293,7 +293,7 @@ class Visit(Generic[State, Settings]):
             if rest is None or not rest.fix or rest.later or self._audit_reason(rest):
                 return self._mended(record, rest) if mine else self._joined(record)
             violation = rest
-            record = replace(record, calls=record.calls + rest.fix)
+            record = replace(record, calls=record.calls + rest.fix, applied=True)
             if mine:
                 self._keep(record)
         raise StillViolating(f"{self.target}: {violation.what}")
