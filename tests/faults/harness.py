@@ -51,6 +51,7 @@ OTHERWISE: Final = {
 
 for each in project.guardrails():
     importlib.import_module(f"incidents.{each.replace('-', '_')}")
+FEW: Final = {(guardrail, next(iter(found))) for guardrail, found in INCIDENTS.items()} | OTHERWISE
 
 
 def many(small: int, large: int) -> int:
@@ -67,9 +68,6 @@ def incidents() -> dict[str, Callable[[], Incident]]:
 def few() -> dict[str, Callable[[], Incident]]:
     """Those of a small run, for what is too much for all."""
     return {f"{guardrail}-{name}": INCIDENTS[guardrail][name] for guardrail, name in sorted(FEW)}
-
-
-FEW: Final = {(guardrail, next(iter(found))) for guardrail, found in INCIDENTS.items()} | OTHERWISE
 
 
 class Died(BaseException):
@@ -284,6 +282,7 @@ LINES = Lines()
 def door() -> Aws:
     """One for all runs: making clients is what costs most. Nothing but clients is kept in it.
 
+    With botocore's own models: where its list of endpoints is not its own, it goes by older rules for them.
     Retries are botocore's standard ones; the adaptive ones of a function are these and a brake on the sending side.
     """
     aws = Aws(HERE, Config(retries={"mode": "standard", "total_max_attempts": 4}))

@@ -16,15 +16,13 @@ from holdfast.settings import Defaults
 from holdfast.world import World
 from support import HERE, ME, REGION
 
+from faults.harness import Died
+
 KEY = HERE.arn("kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab")
 TRAIL = HERE.arn("cloudtrail", "trail/audit")
 # What S3 gives every bucket.
 SSE: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}]}
 Item = dict[str, Any]
-
-
-class Died(BaseException):
-    """The process is gone."""
 
 
 def refused(code: str) -> ClientError:

@@ -16,7 +16,7 @@ from faults.harness import LARGE, Fault, Figure, Hangs, Plan, begun
 INCIDENTS = harness.incidents()
 SERVICES = ("dynamodb", "ssm", "sns", "events")
 TOGETHER = (1, 2, 3, 4) if LARGE else (1, 4)
-OUTAGES = [down for size in TOGETHER for down in combinations(SERVICES, size)] + [("dynamodb", "sns")] * (not LARGE)
+OUTAGES = [down for size in TOGETHER for down in combinations(SERVICES, size)]
 
 
 def without(down: tuple[str, ...]) -> Plan:

@@ -27,8 +27,8 @@ from incidents.cloudtrail_logging import bucket
 from moto.kms.models import kms_backends
 from support import HERE, MALLORY, ME, REGION
 
-from faults.harness import DAY, MINUTE, START, Figure, clock, door, many, stamp
-from faults.quick import KEY, SSE, TRAIL, Account, Died, QuickAws, world
+from faults.harness import DAY, MINUTE, START, Died, Figure, clock, door, many, stamp
+from faults.quick import KEY, SSE, TRAIL, Account, QuickAws, world
 
 PIPELINE = f"arn:aws:iam::{ME}:role/pipeline"
 LAKE = HERE.bucket("lake")
@@ -238,9 +238,7 @@ def test_the_account_in_memory_does_as_moto_does(figure: Figure) -> None:
     for seed in range(many(1, 20)):
         with support.account(), clock():
             as_in_moto()
-            in_moto = played(
-                door(), seed, lambda call: getattr(boto3.client(call.service), call.operation)(**call.parameters)
-            )
+            in_moto = played(door(), seed, attack_in_moto)
             told = [shown(message) for message in support.heard()]
         with clock():
             quick = Account()
