@@ -204,7 +204,8 @@ def heard() -> list[dict[str, Any]]:
 
 def items() -> list[dict[str, Any]]:
     """The ledger: every item with its JSON read."""
-    scanned = boto3.client("dynamodb").scan(TableName="holdfast")["Items"]
+    pages = boto3.client("dynamodb").get_paginator("scan").paginate(TableName="holdfast")
+    scanned = [item for page in pages for item in page["Items"]]
     return [{name: _value(name, next(iter(v.values()))) for name, v in item.items()} for item in scanned]
 
 
