@@ -30,13 +30,13 @@ from botocore.model import OperationModel
 from holdfast import Aws, Guardrail
 from holdfast.aws import READS
 from holdfast.guardrail import SURVEY_LASTS
-from holdfast.ledger import Ledger
+from holdfast.ledger import Clock, Ledger, Mark, Round
 from holdfast.model import Violation
 from holdfast.settings import Defaults, Parameters
 from holdfast.visit import Delivery
 from holdfast.world import World
 from holdfast_cli import project
-from support import ALL_MODELS, ENGINE_WRITES, HERE, INCIDENTS, ME, REGION, Incident
+from support import ALL_MODELS, ENGINE_WRITES, FAR_FUTURE, HERE, INCIDENTS, ME, REGION, Incident
 
 LARGE: Final = os.environ.get("HOLDFAST_TORTURE") == "1"
 START: Final = 1_800_000_000
@@ -414,6 +414,13 @@ def clock() -> Iterator[time_machine.Traveller]:
         yield moving
 
 
+def tick(here: World, seconds: int) -> dict[str, int]:
+    """The watch's minute, with a sweep every so many seconds, and without canaries: they have proofs of their own."""
+    here.ledger.set_round(Clock.CANARY, Round(0, FAR_FUTURE))
+    asked: dict[str, int] = project.watch().tick(here, project.watch().Plan(seconds, (), ""))
+    return asked
+
+
 @dataclass
 class Scene:
     """A new account with an incident in it. `told` are the messages so far."""
@@ -439,15 +446,17 @@ class Scene:
         """A minute later: the watch, and the runs that it asks for."""
         self.clock.shift(MINUTE)
         here = world("watch")
-        watch = run(lambda: project.watch().tick(here, DAY))
+        watch = run(lambda: tick(here, DAY))
         if watch.error:
             raise watch.error
         return [self.deliver(event, id=str(event["id"])) for event in watch.line.bus]
 
     def long_known(self) -> None:
         """The first sweep is over: what another finds wrong was missed."""
-        world(self.incident.guardrail).ledger.begin_survey(self.incident.guardrail, START)
-        world(self.incident.guardrail).ledger.end_survey(self.incident.guardrail)
+        guardrail, ledger = self.incident.guardrail, world(self.incident.guardrail).ledger
+        ledger.begin_survey(guardrail, START)
+        ledger.mark(guardrail, Mark.SWEPT, START)
+        ledger.end_survey(guardrail)
 
     def survey(self) -> None:
         """The first sweep has seen all things as they should be, and is over."""

@@ -153,8 +153,7 @@ class Account:
     def dynamodb_update_item(self, **update: Any) -> Any:
         if not self._holds(update):
             raise refused("ConditionalCheckFailedException")
-        self._make(update)
-        return {}
+        return {"Attributes": self._make(update)}
 
     def dynamodb_transact_write_items(self, TransactItems: list[Any]) -> Any:
         for one in TransactItems:
@@ -184,16 +183,23 @@ class Account:
         item = self.items.get(named(update["Key"]), {})
         if lacks := re.fullmatch(r"attribute_not_exists\((\w+)\)", condition):
             return lacks[1] not in item
+        if newer := re.fullmatch(r"attribute_not_exists\((\w+)\) OR \w+ < (:\w+)", condition):
+            at = int(update["ExpressionAttributeValues"][newer[2]]["N"])
+            return newer[1] not in item or int(item[newer[1]]["N"]) < at
         name, _, value = condition.partition(" = ")
         return not condition or item.get(name) == update["ExpressionAttributeValues"][value]
 
-    def _make(self, update: Item) -> None:
+    def _make(self, update: Item) -> Item:
         item = self.items.setdefault(named(update["Key"]), dict(update["Key"]))
         sets, _, removes = renamed(update["UpdateExpression"], update).partition("REMOVE ")
         for name, value in re.findall(r"(\w+) = (:\w+)", sets):
             item[name] = update["ExpressionAttributeValues"][value]
+        for name, value in re.findall(r"ADD (\w+) (:\w+)", sets):
+            more = int(update["ExpressionAttributeValues"][value]["N"])
+            item[name] = {"N": str(int(item.get(name, {"N": "0"})["N"]) + more)}
         for name in re.findall(r"\w+", removes):
             item.pop(name, None)
+        return item
 
 
 FOREVER = {"N": "9" * 12}

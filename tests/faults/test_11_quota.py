@@ -11,7 +11,6 @@ from typing import Any
 
 import support
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from holdfast_cli import project
 from incidents import kms_key_deletion as keys
 from support import Incident, account, still_open
 
@@ -29,6 +28,7 @@ from faults.harness import (
     many,
     refusal,
     run,
+    tick,
     world,
 )
 
@@ -78,7 +78,7 @@ def test_all_keys_are_recovered_at_the_pace_of_the_quota(figure: Figure) -> None
         while backlog[-1] and time.time() < START + DAY:
             moving.shift(MINUTE)
             here = world("watch")
-            at_once(run(lambda: project.watch().tick(here, 2 * DAY)).line.bus)  # noqa: B023
+            at_once(run(lambda: tick(here, 2 * DAY)).line.bus)  # noqa: B023
             backlog.append(len(still_open()))
         figure("keys", len(ids))
         figure("minutes until all were recovered", len(backlog) - 1)

@@ -18,6 +18,7 @@ import support
 import time_machine
 from botocore.exceptions import ClientError
 from holdfast import ApiCall, telemetry
+from holdfast.ledger import Mark
 from holdfast.visit import Delivery
 from holdfast_cli import project
 from hypothesis import HealthCheck, settings
@@ -27,7 +28,7 @@ from incidents.cloudtrail_logging import bucket
 from moto.kms.models import kms_backends
 from support import HERE, MALLORY, ME, REGION
 
-from faults.harness import DAY, MINUTE, START, Died, Figure, clock, door, many, stamp
+from faults.harness import DAY, MINUTE, START, Died, Figure, clock, door, many, stamp, tick
 from faults.quick import KEY, SSE, TRAIL, Account, QuickAws, world
 
 PIPELINE = f"arn:aws:iam::{ME}:role/pipeline"
@@ -99,7 +100,9 @@ class Turns(RuleBasedStateMachine):
         self.number = 0
         self.may_be_disabled = False
         for guardrail in SETTINGS:
-            world(guardrail, QuickAws(self.account), {}, {}).ledger.begin_survey(guardrail, START)
+            ledger = world(guardrail, QuickAws(self.account), {}, {}).ledger
+            ledger.begin_survey(guardrail, START)
+            ledger.mark(guardrail, Mark.SWEPT, START)
         self.sweep_all()
         while self.pending:
             self.deliver(0)
@@ -170,7 +173,7 @@ class Turns(RuleBasedStateMachine):
     @rule()
     def the_watch_ticks(self) -> None:
         self.moving.shift(MINUTE)
-        project.watch().tick(world("watch", QuickAws(self.account), {}, {}), 365 * DAY)
+        tick(world("watch", QuickAws(self.account), {}, {}), 365 * DAY)
         for entry in self.account.bus:
             detail = json.loads(entry["Detail"])
             if detail["guardrail"] in SETTINGS:

@@ -25,10 +25,11 @@ KEPT = ("VpcId", "ServiceName", "VpcEndpointType", "PolicyDocument", "RouteTable
 create_anew = EC2Backend.create_vpc_endpoint
 
 
-def create_once(backend: EC2Backend, *given: Any, client_token: str | None = None, **more: Any) -> VPCEndPoint:
+def create_once(backend: EC2Backend, **given: Any) -> VPCEndPoint:
     """moto keeps a client token and takes no notice of it. EC2 API, "Ensuring idempotency": it makes one of the two."""
-    twin = (made for made in backend.vpc_end_points.values() if client_token and made.client_token == client_token)
-    return next(twin, None) or create_anew(backend, *given, client_token=client_token, **more)
+    token = given.get("client_token")
+    twin = (made for made in backend.vpc_end_points.values() if token and made.client_token == token)
+    return next(twin, None) or create_anew(backend, **given)
 
 
 setattr(EC2Backend, "create_vpc_endpoint", create_once)  # noqa: B010 - mypy takes no other function for it
