@@ -1,6 +1,6 @@
 # `make demo` shows the main job, `make test` proves it; both set everything up by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help set-up dev demo test torture e2e lint types template checkov docs docs-check bench mutants build layer check clean
+.PHONY: help set-up dev demo test torture e2e lint types template checkov docs docs-check bench mutants sbom audit build layer check clean
 
 # The newest Python that works: a version manager's shim may be on PATH and yet refuse to run.
 PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
@@ -60,7 +60,12 @@ mutants: dev .venv/.mutation ## breaks modules on purpose, to find what no test 
 
 check: lint types template checkov docs-check test demo e2e ## all that CI does
 
-build: ## what `sam deploy` sends; needs the AWS SAM CLI and Python 3.13
+sbom: .build/sbom.cdx.json ## what the layer is made of, as CycloneDX
+
+audit: .venv/.installed ## known vulnerabilities of what is deployed, from api.osv.dev
+	$(UV) audit --frozen --only-group lambda
+
+build: sbom ## what `sam deploy` sends; needs the AWS SAM CLI and Python 3.13
 	sam build
 
 layer: .build/layer ## the functions' layer
@@ -112,6 +117,9 @@ dev: .venv/.dev set-up
 	UV_PROJECT_ENVIRONMENT=.venv-lambda $(UV) sync --quiet --frozen --only-group lambda-runtime --python "$(or $(PYTHON_3_13),$(PYTHON))"
 	@touch $@
 
+.build/sbom.cdx.json: uv.lock | $(UV) .build/layer
+	$(UV) export --quiet --frozen --only-group lambda --format cyclonedx1.5 --output-file $@ > /dev/null
+
 .build/template.json: template.yaml | .venv/.dev .build/layer
 	@$(RUN) holdfast_cli.local_cloud.transform template.yaml > $@.new
 	@mv $@.new $@
@@ -119,6 +127,6 @@ dev: .venv/.dev set-up
 .build/layer: $(addprefix layers/holdfast/,Makefile requirements.txt operations.json slim.py) \
 		$(wildcard layers/holdfast/holdfast/*.py) | .venv/.installed
 	@rm -rf $@
-	@$(MAKE) -s -C layers/holdfast build-Engine ARTIFACTS_DIR="$(CURDIR)/$@" PIP="$(abspath $(UV)) pip" \
+	@UV_LINK_MODE=copy $(MAKE) -s -C layers/holdfast build-Engine ARTIFACTS_DIR="$(CURDIR)/$@" PIP="$(abspath $(UV)) pip" \
 		PYTHON="$(CURDIR)/.venv/bin/python"
 	@touch $@

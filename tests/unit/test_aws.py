@@ -1,11 +1,13 @@
 """The door to AWS opens inward only."""
 
+import ssl
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from holdfast import ApiCall, Aws, buckets, unless
-from holdfast.aws import Rejected, WriteRefused
+from holdfast.aws import Rejected, WriteRefused, roots
+from holdfast_cli import project
 from moto import mock_aws
 from support import HERE, ME
 
@@ -80,3 +82,40 @@ def test_only_the_named_errors_are_an_answer(aws: Aws) -> None:
     assert unless("NoSuchBucket Other", s3.get_bucket_policy, Bucket="nowhere") is None
     with pytest.raises(ClientError):
         unless("Other", s3.get_bucket_policy, Bucket="nowhere")
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(
+    ("addressing", "url"),
+    [
+        ("", f"https://s3.{HERE.region}.amazonaws.com/lake?encryption"),
+        ("path", f"https://s3.{HERE.region}.amazonaws.com/lake?encryption"),
+        ("virtual", f"https://lake.s3.{HERE.region}.amazonaws.com/?encryption"),
+    ],
+)
+def test_all_buckets_share_a_host_unless_each_shall_have_its_own(
+    addressing: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_S3_ADDRESSING", addressing)
+    noted, seen = noting()
+    with pytest.raises(ClientError):
+        noted.client("s3").get_bucket_encryption(Bucket="lake")
+    assert [request["url"] for request in seen] == [url]
+
+
+def test_amazons_roots_are_used_where_its_endpoints_go_back_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = project.ROOT / ".build/layer/python/holdfast/amazon.pem"
+    monkeypatch.setattr("holdfast.aws.AMAZON_ROOTS", bundle)
+    names = [
+        dict(part for (part,) in root["subject"]) for root in ssl.create_default_context(cafile=bundle).get_ca_certs()
+    ]
+    assert sorted(name["commonName"] for name in names) == [
+        "Amazon Root CA 1",
+        "Amazon Root CA 2",
+        "Amazon Root CA 3",
+        "Amazon Root CA 4",
+        "Starfield Services Root Certificate Authority - G2",
+    ]
+    assert [roots(partition) for partition in ("aws", "aws-us-gov", "aws-cn")] == [str(bundle), str(bundle), None]
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/etc/ssl/proxy.pem")
+    assert roots("aws") is None
