@@ -25,7 +25,10 @@ REGION: Final = "eu-west-1"
 HERE = Place(ME, REGION, "aws", f"arn:aws:iam::{ME}:role/holdfast/guardrail")
 MALLORY = f"arn:aws:iam::{ME}:user/mallory"
 # What the layer holds of botocore's service models, so that a call that is not among them fails. Read once.
-LAYER_MODELS = Loader([str(project.ROOT / ".build/layer/python/botocore/data")], include_default_search_paths=False)
+LAYER_DATA = str(project.ROOT / ".build/layer/python/botocore/data")
+LAYER_MODELS = Loader([LAYER_DATA], include_default_search_paths=False)
+# In Lambda they are botocore's own. For any others it takes old rules of endpoints, which know no directory buckets.
+LAYER_MODELS.BUILTIN_DATA_PATH = LAYER_DATA
 ALL_MODELS = create_loader()
 FAR_FUTURE = 4_000_000_000
 ENGINE_WRITES = {"UpdateItem", "TransactWriteItems", "PutEvents", "Publish"}
