@@ -37,8 +37,8 @@ def _plain(value: Any) -> Any:
 
 
 def parse(kind: type[T], value: Any, at: str = "$") -> T:
-    """`value` (plain JSON) as the dataclass `kind`. Raises Lacking where a required field misses, else Misshapen."""
-    return cast(T, _object(kind, value, at))
+    """`value` (plain JSON) as `kind`. Raises Lacking where a required field is missing, else Misshapen."""
+    return cast(T, _object(kind, value, at) if is_dataclass(kind) else _parse(kind, value, at))
 
 
 def remembered(kind: type[T], value: Any, at: str = "$") -> T:
