@@ -18,6 +18,10 @@ STAGE = ROOT / ".build" / "mutants"
 COPIED = ("tests", ".build/layer", "cli", "functions", "events", "docs", "template.yaml", "samconfig.toml", "README.md")
 UNIT = {
     "policy": ["unit/test_policy.py", "unit/test_corpus.py"],
+    "perimeter": ["unit/test_s3_vpc_only_policy.py", "unit/test_policy_properties.py"],
+    "trail": ["unit/test_cloudtrail_logging.py"],
+    "endpoint": ["unit/test_vpc_endpoint.py"],
+    "network": ["unit/test_vpc_endpoint.py"],
     "message": ["unit/test_message.py", "integration/test_hostile_text.py"],
     "settings": ["unit/test_settings.py"],
     "shape": ["unit/test_shape.py"],
