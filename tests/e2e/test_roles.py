@@ -87,6 +87,7 @@ class Stage:
             "Ledger.Arn": HERE.arn("dynamodb", f"table/{self.ids['Ledger']}"),
             "FailedQueue.Arn": HERE.arn("sqs", self.ids["FailedQueue"].rpartition("/")[2]),
             "Topic": self.ids["Topic"],
+            "Canary": self.ids["Canary"],
         }
 
     def rights(self, function: str) -> list[Statement]:
@@ -357,7 +358,9 @@ class Copy:
         self._calls: list[Call] = []
         self._identity = identity
         deployed = stage.function(function)
-        self._world = World.of({"AWS_REGION": REGION} | deployed["Environment"]["Variables"])
+        region = {"AWS_REGION": deployed["FunctionArn"].split(":")[3]}
+        self._world = World.of(region | deployed["Environment"]["Variables"])
+        self._canary = deployed["Environment"]["Variables"].get("HOLDFAST_CANARY", "")
         session = self._world.aws.session
         session.register_component("data_loader", ALL_MODELS)
         session.register("before-parameter-build", self._note)
@@ -374,7 +377,7 @@ class Copy:
 
     def _answer(self, event: Event) -> dict[str, Any]:
         if self._world.guardrail == "watch":
-            plan = project.watch().Plan(3600, ("s3-default-encryption",), "/holdfast-canary")
+            plan = project.watch().Plan(3600, ("s3-default-encryption",), self._canary)
             return dict(project.watch().tick(self._world, plan))
         handler = project.load(self._world.guardrail).handler
         return dict(handler.handle(event, self._world, Delivery("delivery", FAR_FUTURE)))
@@ -427,7 +430,7 @@ def test_a_function_does_its_whole_job_as_itself(stage: Stage, function: str) ->
     assert told
 
 
-@pytest.mark.parametrize(("function", "at", "action"), rights())
+@pytest.mark.parametrize(("function", "at", "action"), list(rights()))
 def test_without_one_of_its_rights_it_does_not(stage: Stage, function: str, at: str, action: str) -> None:
     statements = [s.document(without=action if s.at == at else "") for s in stage.rights(function)]
     copy = copied(stage, function, statements)
