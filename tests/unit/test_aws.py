@@ -106,9 +106,8 @@ def test_all_buckets_share_a_host_unless_each_shall_have_its_own(
 def test_amazons_roots_are_used_where_its_endpoints_go_back_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = project.ROOT / ".build/layer/python/holdfast/amazon.pem"
     monkeypatch.setattr("holdfast.aws.AMAZON_ROOTS", bundle)
-    names = [
-        dict(part for (part,) in root["subject"]) for root in ssl.create_default_context(cafile=bundle).get_ca_certs()
-    ]
+    found: Any = ssl.create_default_context(cafile=bundle).get_ca_certs()
+    names = [dict(part for (part,) in root["subject"]) for root in found]
     assert sorted(name["commonName"] for name in names) == [
         "Amazon Root CA 1",
         "Amazon Root CA 2",
