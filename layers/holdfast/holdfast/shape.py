@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -72,8 +73,13 @@ def _nested(kind: type, value: Any, at: str) -> Any:
         raise Misshapen(str(error)) from None
 
 
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
 def _object(kind: type, value: Any, at: str) -> Any:
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     if unknown := _expect(dict, value, at).keys() - hints.keys():
         _fail(at, f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(hints)}")
     if lacking := [f.name for f in fields(kind) if required(f) and f.name not in value]:
@@ -134,7 +140,7 @@ def _limits(rule: Any) -> dict[str, Any]:
 
 
 def _object_schema(kind: type) -> dict[str, Any]:
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     return {
         "type": "object",
         "additionalProperties": False,
