@@ -1,6 +1,6 @@
 # `make demo` shows the main job, `make test` proves it; both set everything up by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help set-up dev demo test torture e2e lint types template checkov docs docs-check bench mutants sbom audit build layer check clean
+.PHONY: help set-up dev demo test proofs torture e2e lint types template checkov docs docs-check bench mutants sbom audit build layer check clean
 
 # The newest Python that works: a version manager's shim may be on PATH and yet refuse to run.
 PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
@@ -19,8 +19,13 @@ help: ## these lines
 demo: set-up ## incidents played in an AWS account on this machine: no AWS, no Docker
 	@.venv/bin/holdfast demo $(ARGS)
 
-test: dev ## every test
-	$(RUN) pytest -n auto --cov --cov-report=term $(ARGS)
+PROOFS = tests/faults tests/e2e/test_roles.py
+
+test: dev ## the tests
+	$(RUN) pytest -n auto --cov --cov-report=term $(addprefix --ignore=,$(PROOFS)) $(ARGS)
+
+proofs: dev ## faults at every call of every guardrail, and every right taken from every role: minutes more
+	$(RUN) pytest -n auto $(PROOFS) $(ARGS)
 
 e2e: dev .venv-sam/.installed .venv-lambda/.installed ## the deployed stack: SAM, and containers where Docker runs or may be installed
 	$(RUN) pytest tests/e2e -m e2e -rs $(ARGS)
@@ -58,7 +63,7 @@ bench: dev ## speed, size and cost, beside others; writes docs/performance.md an
 mutants: dev .venv/.mutation ## breaks modules on purpose, to find what no test notices: MODULES="policy message"
 	.venv/bin/python tests/mutation.py $(MODULES)
 
-check: lint types template checkov docs-check test demo e2e ## all that CI does
+check: lint types template checkov docs-check test proofs demo e2e ## all that CI does
 
 sbom: .build/sbom.cdx.json ## what the layer is made of, as CycloneDX
 
