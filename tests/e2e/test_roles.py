@@ -2,7 +2,7 @@
 
 The whole job is done by the deployed functions as themselves. Then, for every right of every role, the same code does
 the same job as a role that lacks this one right, and it must be that right's call which is denied. What the local
-cloud doesn't have or doesn't judge stands in `NOT_HERE`, each with its reason; `integration/test_roles` holds for it.
+cloud doesn't have or doesn't judge stands in `NOT_HERE`, each with its reason; `integration/test_needs` holds for it.
 """
 
 import json
