@@ -27,7 +27,7 @@ test: dev ## the tests
 proofs: dev ## faults at every call of every guardrail, and every right taken from every role: minutes more
 	$(RUN) pytest -n auto $(PROOFS) $(ARGS)
 
-e2e: dev .venv-sam/.installed .venv-lambda/.installed ## the deployed stack: SAM, and containers where Docker runs or may be installed
+e2e: dev .venv-sam/.installed .build/layer-lambda ## the deployed stack: SAM, and containers where Docker runs or may be installed
 	$(RUN) pytest tests/e2e -m e2e -rs $(ARGS)
 
 torture: dev ## the fault proofs, large: hours of events, deaths and attacks; writes docs/reliability.md
@@ -129,9 +129,14 @@ dev: .venv/.dev set-up
 	@$(RUN) holdfast_cli.local_cloud.transform template.yaml > $@.new
 	@mv $@.new $@
 
-.build/layer: $(addprefix layers/holdfast/,Makefile requirements.txt operations.json slim.py) \
-		$(wildcard layers/holdfast/holdfast/*.py) | .venv/.installed
+# Byte code is of one Python: the local cloud's, or Lambda's.
+.build/layer: PYTHON_OF_LAYER = .venv/bin/python
+.build/layer: | .venv/.installed
+.build/layer-lambda: PYTHON_OF_LAYER = .venv-lambda/bin/python
+.build/layer-lambda: | .venv-lambda/.installed
+.build/layer .build/layer-lambda: $(addprefix layers/holdfast/,Makefile requirements.txt operations.json slim.py) \
+		$(wildcard layers/holdfast/holdfast/*.py)
 	@rm -rf $@
 	@UV_LINK_MODE=copy $(MAKE) -s -C layers/holdfast build-Engine ARTIFACTS_DIR="$(CURDIR)/$@" PIP="$(abspath $(UV)) pip" \
-		PYTHON="$(CURDIR)/.venv/bin/python"
+		PYTHON="$(CURDIR)/$(PYTHON_OF_LAYER)"
 	@touch $@

@@ -19,7 +19,7 @@ from e2e.image import RUNTIME, emulator
 from holdfast_cli import project
 from holdfast_cli.local_cloud.waiting import wait_until
 
-LAYER = project.ROOT / ".build" / "layer" / "python"
+LAYER = project.ROOT / ".build" / "layer-lambda" / "python"
 PATH = "/2015-03-31/functions/function/invocations"
 PATIENCE = 60
 

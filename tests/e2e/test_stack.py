@@ -183,7 +183,7 @@ def test_sam_local_invoke_mends_what_the_sample_names(
 
 def test_the_watch_ticks_under_sam_local_invoke(deployed: Deployed, local_invoke: Callable[[str, Path], Any]) -> None:
     answer = json.loads(deployed.type("sam local invoke Watch --config-env local"))
-    assert set(answer) == {"looks", "digests", "sweeps"}
+    assert set(answer) == {"looks", "digests", "sweeps", "canaries"}
 
 
 class TestDelete:
@@ -212,6 +212,7 @@ def resources_of(cloud: LocalCloud) -> list[dict[str, Any]]:
 THERE = {
     "AWS::CloudWatch::Alarm": ("cloudwatch", "describe_alarms", "MetricAlarms[].AlarmName"),
     "AWS::DynamoDB::Table": ("dynamodb", "list_tables", "TableNames[]"),
+    "AWS::SSM::Parameter": ("ssm", "describe_parameters", "Parameters[].Name"),
     "AWS::Events::Rule": ("events", "list_rules", "Rules[].Name"),
     "AWS::IAM::ManagedPolicy": ("iam", "list_policies", "Policies[].Arn"),
     "AWS::IAM::Role": ("iam", "list_roles", "Roles[].RoleName"),
