@@ -163,23 +163,28 @@ def delete_endpoint(stage: Stage, arn: str) -> None:
     stage.people["deploy"].client("ec2").delete_vpc_endpoints(VpcEndpointIds=[name(arn)])
 
 
-def trail(stage: Stage) -> str:
-    """The company's trail, known to Holdfast by the clock of its guardrail."""
+def trail(stage: Stage, called: str = TRAIL) -> str:
+    """One of the company's trails, known to Holdfast by the clock of its guardrail."""
     cloudtrail = stage.root("cloudtrail")
-    arn: str = f"arn:aws:cloudtrail:{stage.cloud.region}:{account(stage)}:trail/{TRAIL}"
+    arn: str = f"arn:aws:cloudtrail:{stage.cloud.region}:{account(stage)}:trail/{called}"
     if any(each["TrailARN"] == arn for each in cloudtrail.list_trails()["Trails"]):
         return arn
     bucket(stage, "trail-logs")
     cloudtrail.create_trail(
-        Name=TRAIL, S3BucketName="trail-logs", IsMultiRegionTrail=True, EnableLogFileValidation=True
+        Name=called, S3BucketName="trail-logs", IsMultiRegionTrail=True, EnableLogFileValidation=True
     )
     every = [{"ReadWriteType": "All", "IncludeManagementEvents": True, "DataResources": []}]
-    cloudtrail.put_event_selectors(TrailName=TRAIL, EventSelectors=every)
-    cloudtrail.start_logging(Name=TRAIL)
+    cloudtrail.put_event_selectors(TrailName=called, EventSelectors=every)
+    cloudtrail.start_logging(Name=called)
     clock = {"detail-type": "Holdfast Sweep", "source": "holdfast", "detail": {"guardrail": "cloudtrail-logging"}}
     stage.root("lambda").invoke(FunctionName=f"{STACK}-cloudtrail-logging", Payload=json.dumps(clock))
     until(lambda: "baseline" in page(stage, "cloudtrail-logging", arn), "the trail's baseline")
     return arn
+
+
+def other_trail(stage: Stage) -> str:
+    """Not yet fought over: the third break of one within an hour is told as a fight."""
+    return trail(stage, "data-events")
 
 
 def records_all(stage: Stage, arn: str) -> bool:
@@ -292,8 +297,8 @@ INCIDENTS = (
         "The audit trail is deleted",
         "cloudtrail-logging",
         "mallory",
-        "deletes the company's trail",
-        trail,
+        "deletes one of the company's trails",
+        other_trail,
         lambda stage, arn: stage.people["mallory"].client("cloudtrail").delete_trail(Name=name(arn)),
         records_all,
     ),
