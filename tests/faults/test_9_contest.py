@@ -19,7 +19,7 @@ WEAK: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "
 
 
 def test_a_thousand_reverts_are_few_writes_and_one_escalation(figure: Figure) -> None:
-    breaks, every = many(150, 1_000), many(20, 60)
+    breaks, every = many(150, 1_000), 5
     with account(), clock() as moving:
         make_bucket()
         runs: list[Ended] = []
