@@ -169,9 +169,9 @@ def trail(stage: Stage, called: str = TRAIL) -> str:
     arn: str = f"arn:aws:cloudtrail:{stage.cloud.region}:{account(stage)}:trail/{called}"
     if any(each["TrailARN"] == arn for each in cloudtrail.list_trails()["Trails"]):
         return arn
-    bucket(stage, "trail-logs")
+    bucket(stage, f"{called}-logs")
     cloudtrail.create_trail(
-        Name=called, S3BucketName="trail-logs", IsMultiRegionTrail=True, EnableLogFileValidation=True
+        Name=called, S3BucketName=f"{called}-logs", IsMultiRegionTrail=True, EnableLogFileValidation=True
     )
     every = [{"ReadWriteType": "All", "IncludeManagementEvents": True, "DataResources": []}]
     cloudtrail.put_event_selectors(TrailName=called, EventSelectors=every)
