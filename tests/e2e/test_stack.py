@@ -192,6 +192,7 @@ class TestDelete:
     def test_nothing_is_left_but_what_is_retained_on_purpose(self, deployed: Deployed) -> None:
         cloud = deployed.cloud
         kinds = {each["LogicalResourceId"]: each for each in resources_of(cloud)}
+        wait_until(lambda: is_between_ticks(cloud), "a minute in which nothing runs", 2 * PATIENCE + 60)
         deployed.type("sam delete --config-env local --no-prompts")
         assert {kind["ResourceType"] for kind in kinds.values()} - set(THERE) == PARTS
         left = {name for name, each in kinds.items() if is_there(cloud, each)}
@@ -201,6 +202,26 @@ class TestDelete:
         (told, *_) = deployed.witnesses.oncall.heard
         message = json.loads(told["Message"])
         assert deployed.witnesses.closed(message["guardrail"], message["target"], message["id"])
+
+
+def is_between_ticks(cloud: LocalCloud) -> bool:
+    """The watch has just ticked, and nobody runs any more: a function that still did would make its log group anew."""
+    ticked = logged(cloud, f"/aws/lambda/{STACK}-watch", 25)
+    running = [name for name in log_groups(cloud) if logged(cloud, name, 3)]
+    return ticked and not running
+
+
+def log_groups(cloud: LocalCloud) -> list[str]:
+    pages = (
+        cloud.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"/aws/lambda/{STACK}-")
+    )
+    return [group["logGroupName"] for page in pages for group in page["logGroups"]]
+
+
+def logged(cloud: LocalCloud, group: str, seconds: int) -> bool:
+    """Whether something was written to a log group in the last seconds."""
+    since = int((time.time() - seconds) * 1000)
+    return bool(cloud.client("logs").filter_log_events(logGroupName=group, startTime=since)["events"])
 
 
 def resources_of(cloud: LocalCloud) -> list[dict[str, Any]]:
