@@ -52,8 +52,9 @@ def test_two_builds_of_the_layer_are_the_same_to_the_bit(tmp_path: Path) -> None
     assert {name for name in first if "INSTALLER" in name or "RECORD" in name} == set()
 
 
-def test_building_the_layer_leaves_the_installers_cache_as_it_was() -> None:
+def test_building_the_layer_leaves_the_installers_cache_as_it_was(tmp_path: Path) -> None:
     """uv links files out of its cache into place: to write into one would spoil every environment on the machine."""
+    build(tmp_path)
     whole = next(Path(path) for path in sys.path if (Path(path) / "botocore/data/endpoints.json").exists())
     partitions = json.loads((whole / "botocore/data/endpoints.json").read_text())["partitions"]
     assert "sqs" in partitions[0]["services"]
