@@ -1,6 +1,7 @@
 """What is deployed: small, the same from every build, and quick to load. In counts and sizes, not in time."""
 
 import hashlib
+import importlib
 import io
 import json
 import re
@@ -16,6 +17,9 @@ from botocore.exceptions import BotoCoreError
 from holdfast.world import World
 from holdfast_cli import project
 from support import INCIDENTS, account, run, world
+
+for each in project.guardrails():
+    importlib.import_module(f"incidents.{each.replace('-', '_')}")
 
 LAYER = project.ROOT / ".build/layer"
 UV = shutil.which("uv") or str(project.ROOT / ".uv/bin/uv")
