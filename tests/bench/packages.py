@@ -97,7 +97,8 @@ def environment(function: str, topic: str) -> dict[str, str]:
 
 
 def _cloudbots(sdk: Path, python: str) -> Peer:
-    requests = _installed("cloudbots", python)
+    """What it brings along is in its zip, where byte-code that goes by time stamps is void."""
+    requests = _installed("cloudbots", python, compiled=False)
     packed(BUILT / "cloudbots-function", {"cloudbots.py": HERE / "handlers" / "cloudbots.py"})
     return Peer(CLOUDBOTS, "cloudbots.handler", (BUILT / "cloudbots-function", requests, sdk), 300)
 
@@ -125,14 +126,15 @@ def _installed(name: str, python: str, *, compiled: bool = True) -> Path:
     """The packages of `requirements/<name>.txt`, with hashes checked; byte-code as an installer makes it."""
     wanted, folder = HERE / "requirements" / f"{name}.txt", BUILT / name
     stamp = folder / ".installed"
-    if stamp.is_file() and stamp.read_text() == wanted.read_text():
+    content = f"{'with' if compiled else 'no'} byte-code\n{wanted.read_text()}"
+    if stamp.is_file() and stamp.read_text() == content:
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     install = [os.environ["UV"], "pip", "install", "--quiet", "--python", python, "--target", str(folder)]
     subprocess.run([*install, "--require-hashes", "--no-deps", "-r", str(wanted)], check=True)
     if compiled:
         subprocess.run([python, "-m", "compileall", "-q", str(folder)], check=True)
-    stamp.write_text(wanted.read_text())
+    stamp.write_text(content)
     return folder
 
 
