@@ -2,9 +2,12 @@
 
 - Of botocore's service models only the operations in operations.json stay, with the shapes that these need.
 - Of Powertools only Logger and Metrics stay, with what they import.
+- What would switch urllib3 to HTTP/2 goes: it asks for importlib.metadata, and nothing here switches. What urllib3
+  imports beside it is found without it.
 - A bundle of the five roots of Amazon Trust Services is put beside botocore's own: it loads in a fraction of the time.
 - Everything is compiled with unchecked hashes: byte code that goes by time stamps is void once it has been in a zip.
-  Libraries go without their source, which Python would not read; Holdfast's own stays, to be read by people.
+  Libraries go without their source, which Python would not read, and without docstrings, as `python -OO` has them;
+  Holdfast's own stays, to be read by people.
 
 Nothing is patched: what stays is as it was published. The same input gives the same bytes.
 """
@@ -31,6 +34,7 @@ UNUSED = (
     "bin",
     "dateutil/zoneinfo",
     "urllib3/contrib/emscripten",
+    "urllib3/http2/__init__.py",
 )
 # Of a distribution's metadata the installer writes these, each in its own way.
 INSTALLERS = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_cache.json")
@@ -151,6 +155,7 @@ def _compile(folder: Path) -> None:
             cfile=None if own else f"{path}c",
             dfile=f"/opt/python/{inside}",
             doraise=True,
+            optimize=-1 if own else 2,
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )
         if not own:
