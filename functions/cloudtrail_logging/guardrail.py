@@ -15,10 +15,10 @@ group whose role is not `cloudwatch_role_arn`: the trail is then made without it
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
-from holdfast import Arn, Aws, BadEvent, Case, Event, Guardrail, Violation, first, unless
+from holdfast import Arn, Aws, BadEvent, Case, Event, Guardrail, Value, Violation, first, unless
 from holdfast.trail import COVERS, LOGS, SENDS, Trail, bare, blind, calls, live, widened
 
 TRAIL = re.compile(r"trail/[A-Za-z0-9][A-Za-z0-9._-]{1,126}[A-Za-z0-9]")
@@ -37,8 +37,7 @@ STUCK = {
 HISTORY = "The event history has the management events of 90 days, trail or not: aws cloudtrail lookup-events."
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Value):
     """`cloudwatch_role_arn` is the one role that may be passed to CloudTrail, for a trail's CloudWatch log group."""
 
     cloudwatch_role_arn: Annotated[str, r"arn:aws[\w-]*:iam::\d{12}:role/[\w+=,.@/-]+"] | None = None

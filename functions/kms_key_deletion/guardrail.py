@@ -15,11 +15,10 @@ against a key policy that shuts Holdfast out.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated
 
-from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Guardrail, Misshapen, Violation, first
+from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Guardrail, Misshapen, Value, Violation, first
 
 STORE = "custom-key-store"
 RESOURCE = re.compile(rf"(key|{STORE})/[\w-]{{1,256}}")
@@ -48,8 +47,7 @@ HOPELESS = {
 }
 
 
-@dataclass(frozen=True)
-class RetiringKey:
+class RetiringKey(Value):
     """A key that is meant to go: who answers for it, why, and its last day (ISO 8601, UTC)."""
 
     key_arn: Annotated[str, r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:key/[\w-]+"]
@@ -64,8 +62,7 @@ class RetiringKey:
             raise Misshapen(f"until: {error}") from None
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Value):
     """`retiring_keys` may go; keep their entries, or a sweep will miss the deleted keys.
 
     `enable_unknown`: enable a key of which no earlier state is known; without it a person is asked.
@@ -75,8 +72,7 @@ class Settings:
     enable_unknown: bool = True
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(Value):
     """A key, or a custom key store with its connection's state.
 
     `deletion` is the day on which AWS deletes it, if that is set. `retiring`: today it may go.

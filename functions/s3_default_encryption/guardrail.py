@@ -15,11 +15,25 @@ upload would fail); change a directory bucket, whose key is chosen once for its 
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
-from holdfast import ApiCall, Arn, Aws, Case, Event, Guardrail, Misshapen, Violation, buckets, listed, mapping, unless
+from holdfast import (
+    ApiCall,
+    Arn,
+    Aws,
+    Case,
+    Event,
+    Guardrail,
+    Misshapen,
+    Value,
+    Violation,
+    buckets,
+    listed,
+    mapping,
+    unless,
+)
 
 Algorithm = Literal["AES256", "aws:kms", "aws:kms:dsse"]
 KeyArn = Annotated[str, r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:key/[\w-]+"]
@@ -35,8 +49,7 @@ BALANCERS = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Value):
     """`key_arn` goes with the KMS algorithms; without it S3's own AWS-managed key does, or any key of this account.
 
     `accepted_key_arns` are as good. `sse_s3_buckets` (name patterns) need no more than SSE-S3.
@@ -54,8 +67,7 @@ class Settings:
             raise Misshapen("key_arn goes with aws:kms or aws:kms:dsse, not with AES256")
 
 
-@dataclass(frozen=True)
-class Bucket:
+class Bucket(Value):
     """`key` is empty for S3's own. The last two are read only where the rule is not as wanted.
 
     `balanced`: its policy lets a load balancer deliver logs. `key_fault`: why the key in the settings can't be used.

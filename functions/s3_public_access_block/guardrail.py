@@ -11,18 +11,16 @@ Can't: change the account's block where an organisation's S3 policy rules; it is
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
-from holdfast import ApiCall, Arn, Aws, Case, Event, Guardrail, Misshapen, Place, Violation, buckets, unless
+from holdfast import ApiCall, Arn, Aws, Case, Event, Guardrail, Misshapen, Place, Value, Violation, buckets, unless
 
 FLAGS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 NONE_SET = "NoSuchPublicAccessBlockConfiguration"
 
 
-@dataclass(frozen=True)
-class PublicBucket:
+class PublicBucket(Value):
     """A bucket (name pattern) that is meant to be public: who answers for it, and why."""
 
     bucket: Annotated[str, r"[\w.*?-]{1,255}"]
@@ -30,8 +28,7 @@ class PublicBucket:
     reason: Annotated[str, r"[^\n]{1,500}"]
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Value):
     """With `account_level` the account's block is restored too, which no public bucket would survive."""
 
     account_level: bool = False
@@ -42,8 +39,7 @@ class Settings:
             raise Misshapen("account_level would close public_buckets: S3 applies the stricter of account and bucket")
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Value):
     """The settings that are on; of the account those that are effective.
 
     `ruled`: an organisation's S3 policy rules the account (read only where it matters).

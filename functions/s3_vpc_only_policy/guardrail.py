@@ -14,7 +14,7 @@ public while BlockPublicPolicy is on, or names a principal that is gone; give a 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -30,6 +30,7 @@ from holdfast import (
     Lacking,
     Misshapen,
     PrincipalArn,
+    Value,
     Violation,
     buckets,
     unless,
@@ -61,8 +62,7 @@ DATA = (
 )
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Value):
     """Who may reach the data `buckets` (name patterns).
 
     Requests from `vpc_ids` of this Region or from any VPC of `organization_id` (one of the two is required), from
@@ -93,8 +93,7 @@ class Settings:
                 raise Misshapen(f"deny_actions: {pattern} would keep administrators from repairing the policy")
 
 
-@dataclass(frozen=True)
-class Bucket:
+class Bucket(Value):
     """`policy` is None where there is none, `denied` is what AWS said where it may not be read.
 
     The last two are read only where something is to be written: whether the bucket is a website, and whether

@@ -20,11 +20,11 @@ endpoint. To undo a restoration delete the new endpoint, whose id is in the reco
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import starmap
 from typing import Annotated, Any, Literal
 
-from holdfast import Arn, Aws, Case, Event, Guardrail, Violation
+from holdfast import Arn, Aws, Case, Event, Guardrail, Value, Violation
 from holdfast.endpoint import (
     REMAKABLE,
     Endpoint,
@@ -58,8 +58,7 @@ DNS_NAME = "the private DNS name"
 PATIENCE = 3600  # seconds in which EC2 is surely done with deleting an endpoint
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Value):
     """`required_services` are those that a VPC (by its id) must reach privately: `s3`, or a full service name.
 
     `grace_seconds` is how long an endpoint is not made again whose VPC seems to be on its way out.

@@ -11,10 +11,9 @@ alarms watch that. It decides nothing else and touches no resource but its own p
 import os
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from holdfast import ApiCall, Event, telemetry
+from holdfast import ApiCall, Event, Value, telemetry
 from holdfast.digest import digest
 from holdfast.event import API_CALL
 from holdfast.guardrail import canary, looks, sweep, wired
@@ -28,8 +27,7 @@ SWEEP_AGAIN = 3600  # seconds for which an unfinished sweep is asked for; then i
 SKEW = 60  # seconds by which the clocks of AWS's services may differ
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Value):
     """What the stack decides: how often to sweep, who must answer, and the parameter whose writing is the canary."""
 
     sweep_seconds: int

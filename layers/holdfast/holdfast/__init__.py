@@ -11,7 +11,9 @@ from holdfast.guardrail import Guardrail, NoSettings
 from holdfast.model import ApiCall, Case, Violation
 from holdfast.settings import PrincipalArn, SharedSettings
 from holdfast.shape import Lacking, Misshapen
+from holdfast.value import Value
 
+gc.freeze()  # or the collector would go through all of it at once
 gc.enable()
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Place",
     "PrincipalArn",
     "SharedSettings",
+    "Value",
     "Violation",
     "buckets",
     "first",

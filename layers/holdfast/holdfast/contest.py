@@ -1,10 +1,11 @@
 """What is broken again and again: who fights over it, and when that must neither fill mailboxes nor use up quotas."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 
 from holdfast.event import Actor
+from holdfast.value import Value
 
 HOUR = 3600
 CALM = HOUR  # seconds without a fix after which a fight is over
@@ -25,8 +26,7 @@ OWNERS = {
 }
 
 
-@dataclass(frozen=True)
-class Contest:
+class Contest(Value):
     """The fixes of one target that had less than an hour between them. Times are epoch seconds.
 
     `tries` is how often a fix was begun in the clock hour that began at `hour`, `unsafe` for how many seconds the

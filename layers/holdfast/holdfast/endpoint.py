@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from holdfast.aws import Aws, buckets, unless
 from holdfast.event import Arn, BadEvent, Event, first, listed, mapping
 from holdfast.model import ApiCall
 from holdfast.network import described, existing, tags, ways_in
+from holdfast.value import Value
 
 ID = re.compile(r"vpce-[\w-]+")
 REMAKABLE = ("Gateway", "Interface", "GatewayLoadBalancer")
@@ -29,8 +30,7 @@ BUCKETS = 100  # whose policies are read to tell which name an endpoint
 TAGS = 50  # EC2 user guide, "Tag restrictions"
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Value):
     """An endpoint of any type: its parts are route `tables`, or else `subnets` and `groups`.
 
     `routed` are the subnets that reach a gateway endpoint by one of its route tables.
@@ -82,8 +82,7 @@ class Endpoint:
         return [id for id in ids if id not in self.missing and id not in self.taken]
 
 
-@dataclass(frozen=True)
-class Vpc:
+class Vpc(Value):
     """A VPC, the required services that it lacks, and its route tables."""
 
     id: str

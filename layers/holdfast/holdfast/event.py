@@ -6,9 +6,11 @@ delivered via CloudTrail". Whoever can write an event field is an attacker: ids 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
+
+from holdfast.value import Value
 
 API_CALL = "AWS API Call via CloudTrail"
 LOOK = "Holdfast Look"
@@ -70,8 +72,7 @@ class Arn(str):
         return self.resource.rpartition("/")[2]
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Value):
     """Where we run, and as whom."""
 
     account: str
@@ -92,8 +93,7 @@ class Place:
         return Arn(f"arn:{self.partition}:s3:::{name}")
 
 
-@dataclass(frozen=True)
-class Actor:
+class Actor(Value):
     """Who made a call. `arn` is the stable name: of an assumed role the role, not its session."""
 
     arn: str = ""
@@ -129,8 +129,7 @@ def role_of(arn: str) -> str:
     return f"arn:{session[1]}:iam::{session[2]}:role/{session[3]}" if session else arn
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(Value):
     """One CloudTrail call, or one look.
 
     `request`, `response` and `resources` are CloudTrail's requestParameters, responseElements and the ARNs of its

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from itertools import chain, islice
 from typing import Any, Generic
@@ -14,6 +14,7 @@ from holdfast.event import CANARY, LOOK, SWEEP, Arn, BadEvent, Event, Place
 from holdfast.ledger import Mark, now
 from holdfast.model import ApiCall, Case, Outcome, Settings, Severity, State, Violation
 from holdfast.settings import Choices, choose
+from holdfast.value import Value
 from holdfast.visit import Delivery, Visit
 from holdfast.world import World
 
@@ -28,13 +29,11 @@ class NotOurs(ValueError):
     """A record of another account: never acted on."""
 
 
-@dataclass(frozen=True)
-class NoSettings:
+class NoSettings(Value):
     """For a guardrail that leaves nothing to decide."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Guardrail(Generic[State, Settings]):
+class Guardrail(Value, Generic[State, Settings], kw_only=True):
     """What a guardrail is made of; an instance is its Lambda handler.
 
     services   those that it calls at every event: in Lambda their clients are there before the first one
@@ -45,7 +44,7 @@ class Guardrail(Generic[State, Settings]):
     evaluate   the decision
     gone       the decision when nothing is there
     inventory  everything it covers
-    settings   a frozen dataclass; a field without a default is required, and without it the guardrail is off
+    settings   a Value; a field without a default is required, and without it the guardrail is off
     baseline   the State class, if the last known good state is kept
     missing    error codes by which AWS says, to `read` or to the fix, that the target is not there
     later      errors by which AWS says that the fix can't be made yet, and in how many seconds to look again

@@ -31,6 +31,7 @@ from holdfast import shape
 from holdfast.aws import Aws, error_code
 from holdfast.contest import HOUR, Contest
 from holdfast.model import ApiCall, Outcome, Record
+from holdfast.value import Value
 
 INDEX = "due"
 PENDING = {"S": "pending"}
@@ -66,16 +67,14 @@ class Clock(StrEnum):
     CANARY = "#canary"
 
 
-@dataclass(frozen=True)
-class Round:
+class Round(Value):
     """When the watch last did it, and when it is to be done again (epoch seconds); 0 if it never was."""
 
     last: int = 0
     next: int = 0
 
 
-@dataclass(frozen=True)
-class Baseline:
+class Baseline(Value):
     """A last known good state, as plain JSON (None: that the thing is gone is good).
 
     `by` is the principal who made it so; empty at first sight, when it is provisional. `moved_to` is the ARN under
@@ -89,24 +88,21 @@ class Baseline:
     moved_to: str = ""
 
 
-@dataclass(frozen=True)
-class Allowed:
+class Allowed(Value):
     """The state that an exemption for one principal allowed: a look without an actor lets it stand."""
 
     exemption: str
     state: Any
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(Value):
     """The last message about a target."""
 
     outcome: str
     what: str
 
 
-@dataclass(frozen=True)
-class Ledger:
+class Ledger(Value):
     """The table. `days` is how long closed records are kept."""
 
     aws: Aws

@@ -1,20 +1,20 @@
 """The nouns. A guardrail looks at a Case and may find a Violation; what came of it is a Record."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
 from holdfast.event import Actor, Arn, Place
 from holdfast.settings import SharedSettings
+from holdfast.value import Value
 
 State = TypeVar("State")
 Settings = TypeVar("Settings")
 Severity = Literal["critical", "high", "medium", "low"]
 
 
-@dataclass(frozen=True)
-class ApiCall:
+class ApiCall(Value):
     """A call to AWS as data: shown in audit mode, recorded before it is made, compared in tests.
 
     `service` and `operation` are botocore's names (`s3`, `put_bucket_policy`); `region` is empty for our own.
@@ -26,8 +26,7 @@ class ApiCall:
     region: str = ""
 
 
-@dataclass(frozen=True)
-class Violation:
+class Violation(Value):
     """What is wrong, the calls that mend it (safest first) and those that bring the old state back.
 
     `what` is one clause without times or counters: the same standing violation must read the same at every look.
@@ -43,8 +42,7 @@ class Violation:
     audit_only: str = ""
 
 
-@dataclass(frozen=True)
-class Case(Generic[State, Settings]):
+class Case(Value, Generic[State, Settings]):
     """What is known before looking.
 
     `baseline` is the last known good state, None if there is none. `actor` is the ARN of who made the call, and `event`
@@ -73,8 +71,7 @@ class Outcome(StrEnum):
     DEFERRED = "deferred"
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(Value):
     """The one envelope: written to the ledger before the fix, rendered as every message after it.
 
     `found` and `left` are the state before and after as plain JSON (None: nothing there). Times are epoch seconds.

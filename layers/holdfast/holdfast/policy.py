@@ -10,9 +10,11 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any
+
+from holdfast.value import Value
 
 Document = dict[str, Any]
 Statement = Mapping[str, Any]
@@ -20,8 +22,7 @@ VARIABLE = re.compile(r"\$\{")
 NOBODY = "anonymous"
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Value):
     """A call as a policy sees it. `principal` is an ARN, a service's name, or NOBODY.
 
     `context` has lower-case keys; None is a key that the request doesn't have, and of a key that is not mentioned

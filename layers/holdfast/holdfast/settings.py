@@ -8,7 +8,7 @@ Settings that can't be read are not guessed: the last copy is used, or the event
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from botocore.exceptions import BotoCoreError, ClientError
 
 from holdfast import shape
+from holdfast.value import Value
 
 if TYPE_CHECKING:
     from holdfast.aws import Aws
@@ -28,8 +29,7 @@ Mode = Literal["audit", "enforce", "off"]
 PrincipalArn = Annotated[str, r"arn:aws[\w-]*:iam::\d{12}:(role|user)/[\w+=,.@/*?-]+"]
 
 
-@dataclass(frozen=True)
-class SharedSettings:
+class SharedSettings(Value):
     """What several guardrails share.
 
     `mode` is for all guardrails, `modes` for one each. `break_glass_arns` always alert and are never locked out.
@@ -55,8 +55,7 @@ class SharedSettings:
                 raise shape.Misshapen(f"{name}: must be at least 1")
 
 
-@dataclass(frozen=True)
-class Exemption:
+class Exemption(Value):
     """A resource (ARN pattern with `*` and `?`) that a guardrail leaves alone, for one principal or for all.
 
     `owner` and `reason` say who answers for it, `expires` (ISO 8601 date or time, UTC) until when.
@@ -101,8 +100,7 @@ def matches(text: str, pattern: str) -> bool:
     return fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
-@dataclass(frozen=True)
-class Choices:
+class Choices(Value):
     """What was decided for one guardrail: `own` is its settings as plain JSON, not yet checked."""
 
     shared: SharedSettings
@@ -141,8 +139,7 @@ def _object(name: str, text: str) -> dict[str, Any]:
     return value
 
 
-@dataclass(frozen=True)
-class Defaults:
+class Defaults(Value):
     """The stack's own parameters, as plain JSON."""
 
     shared: Mapping[str, Any] = field(default_factory=dict)

@@ -5,13 +5,14 @@ Sources: CloudTrail API, and CloudTrail user guide, "Logging management events".
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from holdfast.aws import Aws
 from holdfast.event import Arn, Place
 from holdfast.model import ApiCall
+from holdfast.value import Value
 
 # CloudTrail API, UpdateTrail: what a trail covers, with what it means if that is off, and where and how it sends.
 COVERS = {
@@ -37,8 +38,7 @@ ALL = {"ReadWriteType": "All", "IncludeManagementEvents": True}
 ALL_ADVANCED = {"Name": "Management events", "FieldSelectors": [{"Field": "eventCategory", "Equals": ["Management"]}]}
 
 
-@dataclass(frozen=True)
-class Trail:
+class Trail(Value):
     """A trail; `covers`, `sends` and `selectors` under the names that the API takes.
 
     `tags` lacks those that only AWS can set. `stopped_at` is empty while it is logging. `exists` is False for what is

@@ -17,6 +17,7 @@ from holdfast.ledger import Allowed, Baseline, LedgerLost, Moved, Page, Told, no
 from holdfast.message import tell
 from holdfast.model import Case, Outcome, Record, Settings, State, Violation
 from holdfast.settings import Choices, Exemption, named
+from holdfast.value import Value
 from holdfast.world import World
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ class Contended(RuntimeError):
     """Other runs kept writing the page of this target."""
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(Value):
     """One invocation: Lambda's request id (the same when Lambda retries) and when its run is surely over."""
 
     id: str
@@ -56,8 +56,7 @@ class Delivery:
         return now() > self.ends - MARGIN - RESERVE
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Value):
     """Why AWS did not make a call of the fix, and what follows; how many it made."""
 
     why: str = ""

@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -11,13 +10,13 @@ from holdfast.aws import Aws
 from holdfast.event import Place
 from holdfast.ledger import Ledger
 from holdfast.settings import Defaults, Parameters
+from holdfast.value import Value
 
 BUS = "default"
 ENGINE = ("dynamodb", "events", "sns", "ssm")  # the services that the path itself calls
 
 
-@dataclass(frozen=True)
-class World:
+class World(Value):
     """What one guardrail's function works with. `guardrail` is its id, the name of its folder with dashes."""
 
     guardrail: str
