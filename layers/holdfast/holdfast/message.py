@@ -8,7 +8,6 @@ import difflib
 import json
 import re
 import shlex
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -119,7 +118,7 @@ def _mask(found: "re.Match[str]") -> str:
 def clean(text: Any, limit: int = LINE) -> str:
     """Somebody else's text, safe to show: one line, no secrets, no links, markup, control or direction marks."""
     shown = SECRETS.sub(_mask, str(text)).translate(MARKUP)
-    shown = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in shown)
+    shown = "".join(char if char.isprintable() else " " for char in shown)
     shown = LINK.sub(r"[\g<0>]", shown).replace("](", "] (")
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
