@@ -10,6 +10,7 @@ import os
 import random
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -111,7 +112,8 @@ def exchanged(event: Any, lot: random.Random) -> Any:
     if found := list(places(event)):
         (one, first), (other, second) = lot.choice(found), lot.choice(found)
         if (one is not other) and second in keys(other) and first in keys(one):
-            one[first], other[second] = deepcopy(other[second]), deepcopy(one[first])
+            with suppress(RecursionError):  # a value that is nested as deep as can be
+                one[first], other[second] = deepcopy(other[second]), deepcopy(one[first])
     return event
 
 

@@ -129,7 +129,7 @@ def record(text: str) -> Record:
         severity="critical",
         account=ME,
         region=REGION,
-        target="arn:aws:s3:::lake",
+        target=f"arn:aws:s3:::{text}",
         event_id=text,
         event_name=text,
         event_time=text,

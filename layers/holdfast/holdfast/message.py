@@ -70,7 +70,7 @@ def tell(record: Record, topic: str, bus: str) -> tuple[ApiCall, ...]:
         "DetailType": "Holdfast Record",
         "Detail": text,
         "EventBusName": bus,
-        "Resources": [record.target],
+        "Resources": [redacted(record.target)],
     }
     return ApiCall("events", "put_events", {"Entries": [entry]}), ApiCall("sns", "publish", publish)
 
