@@ -1,6 +1,6 @@
 # `make demo` shows the main job, `make test` proves it; both set everything up by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help set-up dev demo test proofs torture e2e lint types template checkov docs docs-check bench mutants sbom audit build layer check clean
+.PHONY: help set-up dev demo test proofs torture e2e lint types template checkov calls docs docs-check bench mutants sbom audit build layer check clean
 
 # The newest Python that works: a version manager's shim may be on PATH and yet refuse to run.
 PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
@@ -53,6 +53,10 @@ checkov: .venv-checkov/.installed .build/template.json ## checkov on the templat
 
 docs: dev ## writes the generated pages
 	$(RUN) holdfast_cli.docs
+
+calls: dev ## writes down which calls every incident makes, for the pages
+	echo '{}' > docs/calls.json
+	HOLDFAST_CALLS=write $(RUN) pytest -q tests/integration/test_incidents.py -k calls
 
 docs-check: dev ## fails when a generated page is stale
 	$(RUN) holdfast_cli.docs --check

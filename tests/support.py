@@ -31,6 +31,7 @@ LAYER_MODELS = Loader([LAYER_DATA], include_default_search_paths=False)
 LAYER_MODELS.BUILTIN_DATA_PATH = LAYER_DATA
 ALL_MODELS = create_loader()
 FAR_FUTURE = 4_000_000_000
+SETTINGS_CALL = "GetParametersByPath"
 ENGINE_WRITES = {"UpdateItem", "TransactWriteItems", "PutEvents", "Publish"}
 
 

@@ -1,15 +1,18 @@
 """Every watched call of every guardrail, from the attacker's act to the account put right, on moto."""
 
 import importlib
+import json
+import os
 from collections.abc import Iterator
 
 import pytest
 from holdfast_cli import project
-from support import INCIDENTS, Incident, account, exempt, heard, items, look, records, still_open
+from support import INCIDENTS, SETTINGS_CALL, Incident, account, exempt, heard, items, look, records, still_open
 
 for guardrail in project.guardrails():
     importlib.import_module(f"incidents.{guardrail.replace('-', '_')}")
 
+CALLS = project.ROOT / "docs/calls.json"
 CASES = [pytest.param(build, id=f"{g}-{name}") for g, builds in INCIDENTS.items() for name, build in builds.items()]
 
 
@@ -35,6 +38,23 @@ def test_a_violation_ends_as_promised_and_is_told_once(incident: Incident) -> No
     assert [(m["outcome"], m["target"]) for m in heard()] == [(incident.outcome, incident.target)]
     assert [record["outcome"] for record in records()] == [incident.outcome]
     assert not still_open()
+
+
+def test_a_fix_makes_the_calls_that_its_page_lists(incident: Incident, request: pytest.FixtureRequest) -> None:
+    """`make calls` writes down what is made; whoever makes it more has to say so in a diff."""
+    incident.spoil()
+    made = [call for call in incident.run().calls if call != SETTINGS_CALL]
+    listed: dict[str, dict[str, list[str]]] = json.loads(CALLS.read_text())
+    name = request.node.callspec.id.removeprefix(f"{incident.guardrail}-")
+    if os.environ.get("HOLDFAST_CALLS") == "write":
+        listed.setdefault(incident.guardrail, {})[name] = made
+        CALLS.write_text(json.dumps(listed, indent=1) + "\n")
+    assert listed[incident.guardrail].get(name) == made
+
+
+def test_no_page_lists_calls_of_what_is_gone() -> None:
+    listed = json.loads(CALLS.read_text())
+    assert {guardrail: set(names) for guardrail, names in listed.items()} == {g: set(INCIDENTS[g]) for g in INCIDENTS}
 
 
 def test_an_exempt_target_is_only_told(incident: Incident) -> None:
