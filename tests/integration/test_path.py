@@ -338,6 +338,14 @@ def test_without_the_ledger_the_fix_stands_is_told_and_the_event_comes_again(
     assert handle().outcome == "compliant"
 
 
+def test_what_the_log_keeps_of_a_record_carries_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    set_flag("bad")
+    with pytest.raises(ExceptionGroup):
+        handle(event(userAgent="client AKIAIOSFODNN7EXAMPLE"), hook=down("dynamodb"))
+    (kept,) = (line for line in caplog.records if line.message == "UNRECORDED")
+    assert kept.__dict__["record"]["actor"]["agent"] == "client AKIA[redacted]"
+
+
 def test_without_the_ledger_nothing_is_guessed_about_what_is_gone() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         handle(hook=down("dynamodb"))

@@ -31,5 +31,5 @@ def flush() -> None:
 
 
 def unrecorded(record: Any) -> None:
-    """The line that the UNRECORDED alarm watches for: the whole record, because DynamoDB did not take it."""
+    """The line that the UNRECORDED alarm watches for: the record as it is told, because DynamoDB did not take it."""
     logger.error("UNRECORDED", extra={"record": record})

@@ -14,7 +14,7 @@ from holdfast.aws import Rejected, error_code
 from holdfast.contest import FOUGHT_OVER, HOUR, Contest, fixed, owner, tried
 from holdfast.event import Actor, Arn, Event
 from holdfast.ledger import Allowed, Baseline, LedgerLost, Moved, Page, Told, now
-from holdfast.message import tell
+from holdfast.message import envelope, tell
 from holdfast.model import Case, Outcome, Record, Settings, State, Violation
 from holdfast.settings import Choices, Exemption, named
 from holdfast.value import Value
@@ -331,7 +331,7 @@ class Visit(Generic[State, Settings]):
     def _keep(self, record: Record) -> None:
         self.page.keep(record, record.lease)
         if self.page.lost:
-            telemetry.unrecorded(shape.plain(record))
+            telemetry.unrecorded(envelope(record))
 
     def _apply(self, violation: Violation) -> Refusal:
         """Makes the calls, up to one that AWS refuses for a reason which the guardrail knows."""
