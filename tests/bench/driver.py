@@ -81,11 +81,16 @@ def sweep(handler: Any, raw: Any) -> dict[str, Any]:
 
 
 def warm(handler: Any) -> dict[str, Any]:
-    """What an event costs when all is loaded, in CPU seconds and bytes of log."""
+    """What an event costs when all is loaded, in CPU seconds and bytes of log; memory after a tenth of them and all."""
+    events, tenth, spent, settled = int(NUMBER), int(NUMBER) // 10, 0.0, resident()
     logged = os.fstat(1).st_size
-    spent = [handle(handler, event(number)) for number in range(1, int(NUMBER))]
+    for number in range(1, events):
+        cost = handle(handler, event(number))
+        spent += cost if number > WARMED else 0
+        settled = resident() if number == tenth else settled
     logged = os.fstat(1).st_size - logged
-    return {"warm": sum(spent[WARMED:]) / len(spent[WARMED:]), "rss_after": resident(), "logged": logged / len(spent)}
+    memory = {"rss_settled": settled, "rss_after": resident()}
+    return memory | {"warm": spent / (events - 1 - WARMED), "logged": logged / (events - 1)}
 
 
 def measure(handler: Any) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Bench:
         found = self._run(peer, "warm", events, event, buckets)
         calls = self.server.take()["calls"]
         often = {name: round(count / events) for name, count in calls.items() if count >= events / 2}
-        kept = {name: found[name] for name in ("rss", "rss_after", "peak", "logged")}
+        kept = {name: found[name] for name in ("rss", "rss_settled", "rss_after", "peak", "logged")}
         return kept | {"cpu": 1000 * found["warm"], "calls": often, "events": events}
 
     def sweep(self, peer: Peer, buckets: int, event: Path) -> dict[str, Any]:
