@@ -1,4 +1,4 @@
-"""An account in memory, a hundred times as quick as moto: what one key, one bucket, one trail and the ledger take.
+"""An account in memory, a hundred times as quick as moto: a key, a bucket, a trail, an endpoint and the ledger.
 
 It answers as botocore's clients do, and only to the calls that the random turns lead to; a test holds it against moto.
 """
@@ -14,15 +14,32 @@ from holdfast import ApiCall, Place
 from holdfast.ledger import Ledger
 from holdfast.settings import Defaults
 from holdfast.world import World
+from incidents.vpc_endpoint import SERVICE, STRICT
 from support import HERE, ME, REGION
 
 from faults.harness import Died
 
 KEY = HERE.arn("kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab")
 TRAIL = HERE.arn("cloudtrail", "trail/audit")
+VPC, SUBNET, ROUTED = "vpc-0a1b2c3d4e5f60718", "subnet-0a1b2c3d4e5f60718", "rtb-0a1b2c3d4e5f60718"
+ENDPOINT = "vpce-0a1b2c3d4e5f60718"
 # What S3 gives every bucket.
 SSE: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}]}
 Item = dict[str, Any]
+
+
+def gateway() -> Item:
+    """As DescribeVpcEndpoints shows it, but for what nobody asks for."""
+    return {
+        "VpcEndpointId": ENDPOINT,
+        "VpcEndpointType": "Gateway",
+        "VpcId": VPC,
+        "ServiceName": SERVICE,
+        "State": "available",
+        "PolicyDocument": json.dumps(STRICT),
+        "RouteTableIds": [ROUTED],
+        "Tags": [{"Key": "Name", "Value": "lake"}],
+    }
 
 
 def refused(code: str) -> ClientError:
@@ -39,6 +56,7 @@ class Account:
     encryption: Any = field(default_factory=lambda: SSE)
     block: Any = None
     policy: str | None = None
+    endpoints: dict[str, Item] = field(default_factory=lambda: {ENDPOINT: gateway()})
     told: list[dict[str, Any]] = field(default_factory=list)
     bus: list[dict[str, Any]] = field(default_factory=list)
 
@@ -137,6 +155,41 @@ class Account:
     def cloudtrail_stop_logging(self, Name: str) -> Any:
         self.logging = False
         return {}
+
+    def ec2_describe_vpc_endpoints(self, VpcEndpointIds: list[str] | None = None, Filters: Any = ()) -> Any:
+        """With those that are deleted, as EC2 shows them for a while; `described` looks after the filters."""
+        if VpcEndpointIds and VpcEndpointIds[0] not in self.endpoints:
+            raise refused("InvalidVpcEndpointId.NotFound")
+        return {"VpcEndpoints": [dict(self.endpoints[id]) for id in VpcEndpointIds or self.endpoints]}
+
+    def ec2_describe_vpcs(self, Filters: Any) -> Any:
+        return {"Vpcs": [{"VpcId": VPC}]}
+
+    def ec2_describe_subnets(self, Filters: Any) -> Any:
+        return {"Subnets": [{"SubnetId": SUBNET, "VpcId": VPC}]}
+
+    def ec2_describe_route_tables(self, Filters: Any) -> Any:
+        return {"RouteTables": [{"RouteTableId": ROUTED, "VpcId": VPC, "Associations": [{"SubnetId": SUBNET}]}]}
+
+    def ec2_create_vpc_endpoint(self, ClientToken: str, TagSpecifications: Any, **given: Any) -> Any:
+        for made in self.endpoints.values():
+            if made.get("ClientToken") == ClientToken:
+                return {"VpcEndpoint": made}
+        fresh = {"VpcEndpointId": f"vpce-{len(self.endpoints):017x}", "State": "available", "ClientToken": ClientToken}
+        self.endpoints[fresh["VpcEndpointId"]] = fresh | given | {"Tags": TagSpecifications[0]["Tags"]}
+        return {"VpcEndpoint": fresh}
+
+    def ec2_modify_vpc_endpoint(self, VpcEndpointId: str, **how: Any) -> Any:
+        endpoint = self.endpoints[VpcEndpointId]
+        left = {*endpoint["RouteTableIds"], *how.get("AddRouteTableIds", ())} - {*how.get("RemoveRouteTableIds", ())}
+        policy = how.get("PolicyDocument", endpoint["PolicyDocument"])
+        self.endpoints[VpcEndpointId] = endpoint | {"RouteTableIds": sorted(left), "PolicyDocument": policy}
+        return {"Return": True}
+
+    def ec2_delete_vpc_endpoints(self, VpcEndpointIds: list[str]) -> Any:
+        for id in VpcEndpointIds:
+            self.endpoints[id] = self.endpoints[id] | {"State": "deleted"}
+        return {"Unsuccessful": []}
 
     def sns_publish(self, Message: str, **_: Any) -> Any:
         self.told.append(json.loads(json.loads(Message)["default"]))

@@ -1,9 +1,9 @@
 """Attacker, owner, deploy pipeline, sweep, watch, clock and guardrails take turns at random.
 
-The attacker breaks a key, a bucket in three ways, and a trail; some of its calls leave no event. Events come in any
-order, twice, late, and to runs that die, are refused, or lose an answer at any call. The owner exempts things for a
-while, the pipeline disables the key because it may. When all has come to rest, whatever is unsafe is open, escalated or
-exempt.
+The attacker breaks a key, a bucket in three ways, a trail and a VPC endpoint; some of its calls leave no event. Events
+come in any order, twice, late, and to runs that die, are refused, or lose an answer at any call. The owner exempts
+things for a while, the pipeline disables the key because it may. When all has come to rest, whatever is unsafe is open,
+escalated or exempt.
 """
 
 import json
@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -24,12 +25,14 @@ from holdfast_cli import project
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from incidents import vpc_endpoint
 from incidents.cloudtrail_logging import bucket
+from incidents.vpc_endpoint import STRICT
 from moto.kms.models import kms_backends
 from support import HERE, MALLORY, ME, REGION
 
 from faults.harness import DAY, MINUTE, START, Died, Figure, clock, door, many, stamp, tick
-from faults.quick import KEY, SSE, TRAIL, Account, QuickAws, world
+from faults.quick import ENDPOINT, KEY, ROUTED, SSE, TRAIL, Account, QuickAws, world
 
 PIPELINE = f"arn:aws:iam::{ME}:role/pipeline"
 LAKE = HERE.bucket("lake")
@@ -43,8 +46,15 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "s3-default-encryption": {},
     "s3-public-access-block": {},
     "s3-vpc-only-policy": {"buckets": ["lake"], "vpc_ids": ["vpc-0a1b2c3d4e5f60718"]},
+    "vpc-endpoint": {},
 }
-TARGETS = dict.fromkeys(SETTINGS, LAKE) | {"kms-key-deletion": KEY, "cloudtrail-logging": TRAIL}
+ENDPOINTS = HERE.arn("ec2", "vpc-endpoint/")
+TARGETS = dict.fromkeys(SETTINGS, LAKE) | {
+    "kms-key-deletion": KEY,
+    "cloudtrail-logging": TRAIL,
+    "vpc-endpoint": ENDPOINTS + ENDPOINT,
+}
+EXEMPTED = TARGETS | {"vpc-endpoint": f"{ENDPOINTS}*"}  # one that is made again has another id
 SHARED = {"baseline_principals": [PIPELINE]}
 # guardrail, CloudTrail's name of the call, its request, and the call.
 ATTACKS: list[tuple[str, str, dict[str, Any], ApiCall]] = [
@@ -80,9 +90,34 @@ ATTACKS: list[tuple[str, str, dict[str, Any], ApiCall]] = [
         ApiCall("s3", "put_bucket_policy", {"Bucket": "lake", "Policy": json.dumps(OPEN)}),
     ),
     ("cloudtrail-logging", "StopLogging", {"name": TRAIL}, ApiCall("cloudtrail", "stop_logging", {"Name": TRAIL})),
+    (
+        "vpc-endpoint",
+        "DeleteVpcEndpoints",
+        {"DeleteVpcEndpointsRequest": {"VpcEndpointId": {"content": ENDPOINT, "tag": 1}}},
+        ApiCall("ec2", "delete_vpc_endpoints", {"VpcEndpointIds": [ENDPOINT]}),
+    ),
+    (
+        "vpc-endpoint",
+        "ModifyVpcEndpoint",
+        {"ModifyVpcEndpointRequest": {"VpcEndpointId": ENDPOINT, "PolicyDocument": json.dumps(OPEN)}},
+        ApiCall("ec2", "modify_vpc_endpoint", {"VpcEndpointId": ENDPOINT, "PolicyDocument": json.dumps(OPEN)}),
+    ),
+    (
+        "vpc-endpoint",
+        "ModifyVpcEndpoint",
+        {"ModifyVpcEndpointRequest": {"VpcEndpointId": ENDPOINT, "RemoveRouteTableId": {"content": ROUTED, "tag": 1}}},
+        ApiCall("ec2", "modify_vpc_endpoint", {"VpcEndpointId": ENDPOINT, "RemoveRouteTableIds": [ROUTED]}),
+    ),
 ]
 ON = "Enabled"
 LONG, STEPS = 200, many(10_000, 1_000_000)
+
+
+def aimed(part: Any, aws: Any) -> Any:
+    """The same for the newest endpoint and its route table: one that is made again has another id."""
+    newest = aws.client("ec2").describe_vpc_endpoints()["VpcEndpoints"][-1]
+    table = next(iter(newest["RouteTableIds"]), ROUTED)
+    return json.loads(json.dumps(part).replace(ENDPOINT, newest["VpcEndpointId"]).replace(ROUTED, table))
 
 
 class Turns(RuleBasedStateMachine):
@@ -132,8 +167,10 @@ class Turns(RuleBasedStateMachine):
     @rule(which=st.integers(0, len(ATTACKS) - 1), seen=st.booleans(), twice=st.booleans())
     def attacks(self, which: int, seen: bool, twice: bool) -> None:
         guardrail, name, request, call = ATTACKS[which]
+        aws = QuickAws(self.account)
+        request, call = aimed(request, aws), replace(call, parameters=aimed(call.parameters, aws))
         try:
-            QuickAws(self.account).apply(call)
+            aws.apply(call)
         except ClientError:
             return
         for _ in range((1 + twice) * seen):
@@ -154,7 +191,7 @@ class Turns(RuleBasedStateMachine):
     @rule(guardrail=st.sampled_from(sorted(SETTINGS)), minutes=st.integers(1, 200))
     def owner_exempts(self, guardrail: str, minutes: int) -> None:
         until = stamp(minutes * MINUTE)
-        value = {"resource": TARGETS[guardrail], "owner": "data team", "reason": "a try", "expires": until}
+        value = {"resource": EXEMPTED[guardrail], "owner": "data team", "reason": "a try", "expires": until}
         self.parameters[f"exemptions/{guardrail}/try"] = json.dumps(value)
 
     @rule(guardrail=st.sampled_from(sorted(SETTINGS)))
@@ -214,13 +251,22 @@ class Turns(RuleBasedStateMachine):
             "s3-public-access-block": account.block is not None and all(account.block.values()),
             "s3-vpc-only-policy": "HoldfastVpcOnly" in (account.policy or ""),
             "cloudtrail-logging": account.logging,
+            "vpc-endpoint": any(map(is_as_it_was, account.endpoints.values())),
         }
         return safe[guardrail]
 
     def is_known(self, guardrail: str, target: str) -> bool:
-        page = self.account.items.get((guardrail, target), {})
-        told = json.loads(page["told"]["S"])["outcome"] if "told" in page else ""
-        return "open" in page or told in ("escalated", "exempt")
+        targets = [target]
+        if guardrail == "vpc-endpoint":
+            targets = [ENDPOINTS + id for id in self.account.endpoints]
+        pages = [self.account.items.get((guardrail, each), {}) for each in targets]
+        told = {json.loads(page["told"]["S"])["outcome"] for page in pages if "told" in page}
+        return any("open" in page for page in pages) or bool(told & {"escalated", "exempt"})
+
+
+def is_as_it_was(endpoint: dict[str, Any]) -> bool:
+    strict = json.loads(endpoint["PolicyDocument"]) == STRICT
+    return endpoint["State"] == "available" and endpoint["RouteTableIds"] == [ROUTED] and strict
 
 
 def test_at_rest_what_is_unsafe_is_open_escalated_or_exempt(figure: Figure) -> None:
@@ -267,22 +313,25 @@ def as_in_moto() -> None:
     options: Any = {"IsMultiRegionTrail": True, "EnableLogFileValidation": True}
     boto3.client("cloudtrail").create_trail(Name="audit", S3BucketName="audit-logs", **options)
     boto3.client("cloudtrail").start_logging(Name="audit")
+    vpc_endpoint.gateway(vpc_endpoint.vpc())
 
 
 def played(aws: Any, seed: int, attack: Callable[[ApiCall], object]) -> list[Any]:
     """Attacks and events in the same turns; of each what came of it."""
-    lot, ends = random.Random(seed), list[Any]()  # noqa: S311 - not for secrets
+    lot, ends, ids = random.Random(seed), list[Any](), dict[str, str]()  # noqa: S311 - not for secrets
     for number in range(80):
         guardrail, name, request, call = lot.choice(ATTACKS)
+        request, call = aimed(request, aws), replace(call, parameters=aimed(call.parameters, aws))
         if lot.random() < 0.5:
             # moto lets a key that waits for its deletion be disabled; KMS does not (KMS API, DisableKey).
             if call.service != "kms" or aws.client("kms").describe_key(KeyId=KEY.name)["KeyMetadata"]["KeyState"] == ON:
                 attack(call)
         else:
             event = support.call(call.service, name, request, id=f"event-{number}", eventTime=stamp())
-            raw = lot.choice((event, support.look(guardrail, TARGETS[guardrail])))
+            raw = lot.choice((event, support.look(guardrail, aimed(TARGETS[guardrail], aws))))
             here = world(guardrail, aws, {}, SETTINGS[guardrail], **SHARED)
-            ends.append(project.load(guardrail).handler.handle(raw, here, Delivery(str(number), START + DAY)))
+            ended = project.load(guardrail).handler.handle(raw, here, Delivery(str(number), START + DAY))
+            ends.append({ids.setdefault(target, f"thing {len(ids)}"): outcome for target, outcome in ended.items()})
     return ends
 
 
