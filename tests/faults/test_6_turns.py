@@ -265,8 +265,8 @@ class Turns(RuleBasedStateMachine):
 
 
 def is_as_it_was(endpoint: dict[str, Any]) -> bool:
-    strict = json.loads(endpoint["PolicyDocument"]) == STRICT
-    return endpoint["State"] == "available" and endpoint["RouteTableIds"] == [ROUTED] and strict
+    parts = endpoint["State"], endpoint["RouteTableIds"], json.loads(endpoint["PolicyDocument"])
+    return parts == ("available", [ROUTED], STRICT)
 
 
 def test_at_rest_what_is_unsafe_is_open_escalated_or_exempt(figure: Figure) -> None:
