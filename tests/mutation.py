@@ -29,6 +29,7 @@ UNIT = {
     "ledger": ["integration/test_path.py"],
     "visit": ["integration/test_path.py"],
     "guardrail": ["integration/test_path.py", "integration/test_entry.py"],
+    "contest": ["integration/test_contest.py"],
 }
 GUARDRAIL = """from pathlib import Path
 
@@ -41,8 +42,9 @@ source_paths = ["src"]
 only_mutate = ["src/{path}"]
 also_copy = {copied}
 pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = ["-p", "no:randomly", "-k", "not outgrows and not cannot_be_sent and not whole_run"]
+pytest_add_cli_args = ["-p", "no:randomly", "-k", "{chosen}"]
 """
+SLOW = "not outgrows and not cannot_be_sent and not whole_run"
 
 
 def main(modules: list[str]) -> int:
@@ -80,9 +82,10 @@ def stage(module: str, engine: bool) -> None:
         held = STAGE / "functions" / module / "guardrail.py"
         held.rename(STAGE / "src" / f"{module}.py")
         held.write_text(GUARDRAIL.format(name=module))
-    tests = UNIT.get(module, [f"unit/test_{module}.py"])
+    tests = UNIT.get(module, [f"unit/test_{module}.py", "integration/test_incidents.py"])
+    chosen = SLOW if engine else f"test_{module} or {module.replace('_', '-')}"
     path = f"holdfast/{module}.py" if engine else f"{module}.py"
-    config = CONFIG.format(path=path, copied=list(COPIED[1:]), tests=[f"tests/{test}" for test in tests])
+    config = CONFIG.format(path=path, copied=list(COPIED[1:]), tests=[f"tests/{test}" for test in tests], chosen=chosen)
     (STAGE / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + config)
 
 

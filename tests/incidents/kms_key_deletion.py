@@ -6,25 +6,39 @@ from typing import Any
 
 import boto3
 from moto.core.exceptions import JsonRESTError
-from moto.kms.models import Key, kms_backends
+from moto.kms.models import Key, KmsBackend, kms_backends
 from moto.kms.responses import KmsResponse
 from support import HERE, ME, REGION, Incident, call, incident
 
 ID = "kms-key-deletion"
 STORE = "cks-1234567890abcdef0"
 
-stores: dict[str, str] = {}
+
+def stores() -> dict[str, str]:
+    """The connection's state by the store's id: it goes with the account."""
+    kept: dict[str, str] = vars(kms_backends[ME][REGION]).setdefault("custom_key_stores", {})
+    return kept
 
 
 def describe_custom_key_stores(response: KmsResponse) -> str:
     """moto has no custom key stores: answers as the KMS API, DescribeCustomKeyStores, says."""
     store = response._get_param("CustomKeyStoreId")
-    if store not in stores:
+    if store and store not in stores():
         raise JsonRESTError("CustomKeyStoreNotFoundException", f"no custom key store {store}")
-    return json.dumps({"CustomKeyStores": [{"CustomKeyStoreId": store, "ConnectionState": stores[store]}]})
+    found = {store: stores()[store]} if store else stores()
+    return json.dumps({"CustomKeyStores": [{"CustomKeyStoreId": id, "ConnectionState": found[id]} for id in found]})
 
 
+def cancel_of_what_is_scheduled(backend: KmsBackend, key_id: str) -> None:
+    """moto disables any key by it. KMS API, CancelKeyDeletion: it is refused for one that is not to be deleted."""
+    if not backend.keys[key_id].key_state.endswith("Deletion"):
+        raise JsonRESTError("KMSInvalidStateException", f"{key_id} is not pending deletion")
+    cancel_of_any(backend, key_id)
+
+
+cancel_of_any = KmsBackend.cancel_key_deletion
 setattr(KmsResponse, "describe_custom_key_stores", describe_custom_key_stores)  # noqa: B010 - not in its type
+setattr(KmsBackend, "cancel_key_deletion", cancel_of_what_is_scheduled)  # noqa: B010 - mypy takes no other for it
 
 
 def key(region: str = REGION, **more: Any) -> str:
@@ -110,14 +124,14 @@ def emptied() -> Incident:
 
 @incident(ID, "DisconnectCustomKeyStore")
 def disconnected() -> Incident:
-    stores[STORE] = "CONNECTED"
+    stores()[STORE] = "CONNECTED"
     extra = {"customKeyStoreName": "vault", "clusterId": "cluster-1a23b4cdefg"}
     event = call("kms", "DisconnectCustomKeyStore", {"customKeyStoreId": STORE}, additionalEventData=extra)
     return Incident(
         ID,
         event,
         target=HERE.arn("kms", f"custom-key-store/{STORE}"),
-        spoil=lambda: stores.update({STORE: "DISCONNECTED"}),
-        safe=lambda: stores[STORE] == "CONNECTED",
+        spoil=lambda: stores().update({STORE: "DISCONNECTED"}),
+        safe=lambda: stores()[STORE] == "CONNECTED",
         outcome="escalated",
     )

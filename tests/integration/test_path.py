@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Guardrail, NoSettings, Violation
 from holdfast.guardrail import NotOurs
 from holdfast.ledger import LedgerLost
-from holdfast.visit import Contended, StillViolating
+from holdfast.visit import ELSEWHERE, UNSURE, Contended, StillViolating
 from holdfast.world import World
 from support import (
     HERE,
@@ -444,6 +444,42 @@ def test_calls_that_must_wait_are_deferred_by_their_error_code() -> None:
     assert still_open()[0]["applied"] is False
     assert handle(look(ID, TARGET), delivery="watch").outcome == "remediated"
     assert [message["outcome"] for message in heard()] == ["remediated"]
+
+
+def test_what_was_put_right_while_aws_refused_the_fix_is_told_and_not_deferred() -> None:
+    """Two runs at once: the one that holds the record was refused, as the other had done it, and nobody told."""
+    set_flag("bad")
+
+    def too_late(**_: Any) -> None:
+        set_flag("good")
+        raise ClientError({"Error": {"Code": "TooManyUpdates", "Message": "not now"}}, "PutParameter")
+
+    patient = replace(TOY, later={"TooManyUpdates": 60})
+    result = handle(handler=patient, hook=lambda w: w.aws.session.register("before-call.ssm.PutParameter", too_late))
+    assert result.outcome == "remediated"
+    (message,) = heard()
+    assert (message["applied"], message["reason"]) == (False, ELSEWHERE)
+    assert not still_open()
+
+
+def test_of_two_runs_at_once_one_tells_what_nobody_can_mend() -> None:
+    set_flag("bad")
+    hopeless = replace(TOY, evaluate=lambda state, case: Violation("the flag is bad", todo="Ask somebody."))
+    during: list[str] = []
+
+    def another(**_: Any) -> None:
+        during.append(handle(handler=hopeless, delivery="delivery-2").outcome)
+
+    handle(handler=hopeless, hook=lambda world: world.aws.session.register("before-call.events", another))
+    assert during == ["escalated"]
+    assert len({message["id"] for message in heard()}) == len(records()) == 1
+
+
+def test_a_fix_without_the_ledger_does_not_claim_that_all_is_as_it_was() -> None:
+    set_flag("bad")
+    with pytest.raises(ExceptionGroup):
+        handle(hook=down("dynamodb"))
+    assert [message["reason"] for message in heard()] == [UNSURE]
 
 
 def test_a_fix_that_aws_refuses_until_a_person_acts_is_escalated_with_what_to_do() -> None:

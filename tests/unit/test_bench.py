@@ -95,7 +95,15 @@ def test_our_function_is_measured_in_the_environment_that_the_template_gives_it(
 
 
 def run(cpu: float = 1.0, **calls: int) -> dict[str, Any]:
-    return {"cpu": cpu, "calls": calls or {"get": 2}, "logged": 500, "rss": 40, "rss_after": 41, "events": 100}
+    return {
+        "cpu": cpu,
+        "calls": calls or {"get": 2},
+        "logged": 500,
+        "rss": 40,
+        "rss_settled": 41,
+        "rss_after": 41,
+        "events": 100,
+    }
 
 
 def results() -> dict[str, Any]:

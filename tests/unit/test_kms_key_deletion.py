@@ -398,8 +398,8 @@ def test_a_stale_event_about_a_key_nobody_knows_says_nothing() -> None:
 def test_a_custom_key_store_is_connected_or_a_person_is_told(state: str, outcome: str) -> None:
     with account():
         incident = incidents.disconnected()
-        incidents.stores.clear()
-        incidents.stores.update({incidents.STORE: state} if state else {})
+        incidents.stores().clear()
+        incidents.stores().update({incidents.STORE: state} if state else {})
         assert incident.run().outcome == outcome
 
 
@@ -407,7 +407,7 @@ def test_a_store_on_its_way_down_is_told_once() -> None:
     with account():
         incident = incidents.disconnected()
         for n, state in enumerate(("DISCONNECTING", "DISCONNECTED")):
-            incidents.stores[incidents.STORE] = state
+            incidents.stores()[incidents.STORE] = state
             incident.run(delivery=f"d{n}")
         assert len(heard()) == 1
 

@@ -28,6 +28,8 @@ ROUNDS = 3
 TICK = 60  # seconds between two ticks of the watch
 TOLD_AFTER = 3600  # seconds that a fix may be deferred before that is told
 MARGIN = 30  # seconds after a function's time-out when its run is surely over
+UNSURE = "the ledger could not be read, so that nobody knows yet whether all is as it was before"
+ELSEWHERE = "it was put right at the same time, by another run or by somebody else"
 RESERVE = 20  # seconds that are kept for one target: three rounds of reads and writes
 
 
@@ -282,9 +284,9 @@ class Visit(Generic[State, Settings]):
             refused = self._apply(violation)
             if not refused.made and record.calls == violation.fix:
                 record = replace(record, applied=False)
-            if refused.later:
-                return self._defer(record, refused.later, refused.why) if mine else Outcome.DEFERRED
             self.state, rest = self._look()
+            if refused.later and rest and rest.fix == violation.fix[refused.made :]:  # nobody else does it now
+                return self._defer(record, refused.later, refused.why) if mine else Outcome.DEFERRED
             if rest is None and self.state is None:
                 return self._vanished(record) if mine else Outcome.COMPLIANT
             if rest and refused.todo:
@@ -350,7 +352,8 @@ class Visit(Generic[State, Settings]):
     def _mended(self, record: Record, rest: Violation | None) -> Outcome:
         done = replace(record, left=shape.plain(self.state), outcome=Outcome.REMEDIATED.value)
         if rest is None:
-            return self._finish(done)
+            unsure = self.guardrail.baseline is not None and self.page.lost
+            return self._finish(replace(done, reason=UNSURE if unsure else "" if done.applied else ELSEWHERE))
         if rest.later:
             return self._defer(replace(done, outcome=record.outcome), rest.later, rest.what)
         todo = rest.todo if rest.what == record.what else f"Still: {rest.what}. {rest.todo}".strip()
@@ -455,9 +458,12 @@ class Visit(Generic[State, Settings]):
             return outcome
         if opened and not self._mine(opened):
             return outcome  # the run that holds the record tells
-        record = replace(self._record(violation), what=violation.what, outcome=outcome.value, reason=reason)
+        fresh = replace(self._record(violation), what=violation.what)
         surveyed = not self.event.is_call and self.page.told is None and self._stood_before()
         quiet = surveyed and not alarm
+        if not (quiet or opened or outcome is Outcome.COMPLIANT):
+            self._keep(fresh)  # of runs at the same time one tells
+        record = replace(fresh, outcome=outcome.value, reason=reason)
         return self._finish(record, baseline=baseline, allowed=allowed, due=due, quiet=quiet)
 
     def _finish(
