@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import Annotated
 
-from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Guardrail, Misshapen, Value, Violation, first, unless
+from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Guardrail, Misshapen, Value, Violation, first
 
 STORE = "custom-key-store"
 RESOURCE = re.compile(rf"(key|{STORE})/[\w-]{{1,256}}")
@@ -170,13 +170,9 @@ def gone(case: Case[Key, Settings]) -> Violation | None:
 
 
 def inventory(aws: Aws) -> Iterator[Arn]:
-    """Keys, and custom key stores: an account has ten at most (KMS quotas), and in some Regions none."""
-    kms = aws.client("kms")
-    for page in kms.get_paginator("list_keys").paginate():
+    """Keys only: a disconnected store shows in its keys, which are Unavailable."""
+    for page in aws.client("kms").get_paginator("list_keys").paginate():
         yield from (Arn(key["KeyArn"]) for key in page["Keys"])
-    found = unless("UnsupportedOperationException", kms.describe_custom_key_stores)
-    for store in found["CustomKeyStores"] if found else ():
-        yield aws.here.arn("kms", f"{STORE}/{store['CustomKeyStoreId']}")
 
 
 handler = Guardrail(

@@ -82,6 +82,7 @@ class Call:
     model: OperationModel
     attempts: int = 0
     done: bool = False
+    lost: bool = False
     request: AWSPreparedRequest | None = None
     answer: bytes = b""
 
@@ -153,9 +154,10 @@ class Hangs(Fault):
 
 
 class LosesAnswer(Fault):
-    """The call is carried out, and nobody hears of it."""
+    """The call is carried out, and nobody hears of it. What botocore then tries again AWS may refuse."""
 
     def behind(self, call: Call) -> AWSResponse | None:
+        call.lost = True
         raise ReadTimeoutError(endpoint_url="https://lost")
 
 
@@ -218,7 +220,7 @@ class Line:
 
     def end(self, answer: AWSResponse) -> None:
         """What AWS refused it did not do."""
-        self.calls[-1].done &= answer.status_code < 300
+        self.calls[-1].done &= answer.status_code < 300 or self.calls[-1].lost
         self.calls[-1].answer = answer.content
 
     @property

@@ -90,9 +90,6 @@ class Account:
     def kms_list_keys(self) -> Any:
         return {"Keys": [{"KeyArn": KEY}]}
 
-    def kms_describe_custom_key_stores(self) -> Any:
-        return {"CustomKeyStores": []}
-
     def s3_list_buckets(self, BucketRegion: str) -> Any:
         return {"Buckets": [{"Name": "lake"}]}
 
