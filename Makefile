@@ -55,7 +55,7 @@ docs: dev ## writes the generated pages
 	$(RUN) holdfast_cli.docs
 
 calls: dev ## writes down which calls every incident makes, for the pages
-	echo '{}' > docs/calls.json
+	@echo '{}' > docs/calls.json
 	HOLDFAST_CALLS=write $(RUN) pytest -q tests/integration/test_incidents.py -k calls
 
 docs-check: dev ## fails when a generated page is stale

@@ -68,9 +68,10 @@ def _index() -> Iterator[str]:
     yield "## What a fix costs"
     yield (
         "Of every event the path makes these calls: `GetItem` looks the target up in the ledger; with what is read of\n"
-        "the target that is all, when nothing is wrong. A fix adds `UpdateItem` for its record, one more that counts\n"
-        "what its caller breaks (not where it is critical), `PutEvents` and `Publish` to tell, `TransactWriteItems`\n"
-        "to close. The settings are read once a minute. Each page has the guardrail's own calls; a test counts them."
+        "the target that is all, when nothing is wrong. What is told adds `UpdateItem` for its record, `PutEvents`\n"
+        "and `Publish` to tell, and `TransactWriteItems` to close; a fix that is not critical one more `UpdateItem`,\n"
+        "which counts what its caller breaks. The settings are read once a minute. Each page has the guardrail's own\n"
+        "calls; a test counts them."
     )
     yield "## Shared settings"
     yield from _settings_of(SharedSettings, template.shared(), "settings")
@@ -177,20 +178,15 @@ def _endings(guardrail: str) -> Iterator[str]:
 
 def _costs(guardrail: str) -> Iterator[str]:
     listed: dict[str, list[str]] = json.loads((project.ROOT / "docs/calls.json").read_text())[guardrail]
-    rows = ([f"`{event}`{_variant(how)}", _own(calls), str(len(calls))] for (event, how), calls in _incidents(listed))
+    rows = ([_incident(name), _own(calls), str(len(calls))] for name, calls in listed.items())
     yield "## What a fix costs"
     yield "Calls to AWS, beside those of [the path](README.md#what-a-fix-costs), from the event to the end:"
     yield _table("event | its own calls, in their order | with the path's", rows)
 
 
-def _incidents(listed: Mapping[str, list[str]]) -> Iterator[tuple[tuple[str, str], list[str]]]:
-    for name, calls in listed.items():
-        event, _, how = name.partition("--")
-        yield (event, how), calls
-
-
-def _variant(how: str) -> str:
-    return f", {how.replace('-', ' ')}" if how else ""
+def _incident(name: str) -> str:
+    event, _, variant = name.partition("--")
+    return f"`{event}`, {variant.replace('-', ' ')}" if variant else f"`{event}`"
 
 
 def _own(calls: Iterable[str]) -> str:

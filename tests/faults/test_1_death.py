@@ -15,8 +15,6 @@ from faults import harness
 from faults.harness import DAY, LARGE, Dies, Ended, Figure, Scene, begun
 
 INCIDENTS = harness.incidents()
-
-
 KEYLESS = "kms-key-deletion-DisconnectCustomKeyStore"  # a sweep sees a store by its keys, and this one has none
 
 

@@ -57,10 +57,14 @@ def hitting(number: int, lasts: int, fault: Fault) -> Plan:
 
 
 def is_true(message: dict[str, Any], scene: Scene) -> bool:
-    """What is told to be mended is, or the message says why nobody can know; so it is with the calls, made or not."""
+    """What is told to be mended is. The calls are told as made that were, and as not made that were not.
+
+    Without the ledger only the floor is known: the message then says so, and the event comes again.
+    """
     listed = {camel(call["operation"]) for call in message["calls"]}
     made = {call.name for ended in scene.runs for call in ended.line.changes}
-    mended = message["outcome"] != "remediated" or message["reason"] == UNSURE or scene.incident.safe()
+    unsure = message["reason"] == UNSURE and scene.runs[-1].failed
+    mended = message["outcome"] != "remediated" or unsure or scene.incident.safe()
     return mended and (listed <= made if message["applied"] else not listed & made)
 
 
@@ -83,9 +87,8 @@ def test_no_error_is_silent_and_no_message_a_half_truth(name: str, figure: Figur
             believed = words.startswith("absent") and not hit.line.changes
             assert hit.failed or scene.told or still_open() or believed, (words, hit.outcomes)
             recover(scene)
-            never_seen = (
-                believed and not scene.incident.known and project.load(scene.incident.guardrail).handler.baseline
-            )
+            remembers = project.load(scene.incident.guardrail).handler.baseline
+            never_seen = believed and remembers and not scene.incident.known
             assert scene.settled or never_seen, (words, hit.outcomes, hit.error, scene.summary)
 
 

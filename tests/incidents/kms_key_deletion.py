@@ -23,10 +23,9 @@ def stores() -> dict[str, str]:
 def describe_custom_key_stores(response: KmsResponse) -> str:
     """moto has no custom key stores: answers as the KMS API, DescribeCustomKeyStores, says."""
     store = response._get_param("CustomKeyStoreId")
-    if store and store not in stores():
+    if store not in stores():
         raise JsonRESTError("CustomKeyStoreNotFoundException", f"no custom key store {store}")
-    found = {store: stores()[store]} if store else stores()
-    return json.dumps({"CustomKeyStores": [{"CustomKeyStoreId": id, "ConnectionState": found[id]} for id in found]})
+    return json.dumps({"CustomKeyStores": [{"CustomKeyStoreId": store, "ConnectionState": stores()[store]}]})
 
 
 def cancel_of_what_is_scheduled(backend: KmsBackend, key_id: str) -> None:
