@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import BotoCoreError
+from holdfast.guardrail import sweep
 from holdfast.world import World
 from holdfast_cli import project
 from support import INCIDENTS, account, run, world
@@ -119,6 +122,34 @@ def test_the_first_event_has_to_make_no_client(guardrail: str) -> None:
         result = run(guardrail, incident.event, incident.settings, hook=ready, **incident.shared)
     assert result.calls
     assert made == []
+
+
+def noting(calls: list[str]) -> Any:
+    """A listener that answers every call, with nothing much."""
+
+    def answer(model: Any, **_: Any) -> Any:
+        calls.append(model.name)
+        return AWSResponse("https://example.com", 200, HTTPHeaders(), None), {"Parameters": []}
+
+    return answer
+
+
+def test_the_first_event_finds_the_settings_read_and_the_table_connected() -> None:
+    here = world("s3-default-encryption")
+    asked: list[str] = []
+    here.aws.session.register("before-call", noting(asked))
+    here.make_ready(())
+    assert asked == ["GetParametersByPath", "GetItem"]
+
+
+@pytest.mark.parametrize("name", ["events", "eventbridge"])
+def test_a_listener_hears_a_service_by_its_former_name_as_well(name: str) -> None:
+    """Clients send their events by the present name alone; registering goes by both."""
+    here = world("s3-default-encryption")
+    heard: list[str] = []
+    here.aws.session.register(f"before-call.{name}", noting(heard))
+    here.aws.apply(sweep("default"))
+    assert heard == ["PutEvents"]
 
 
 def test_settings_that_can_not_be_read_do_not_stop_a_function_from_starting() -> None:

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from holdfast.aws import Aws
 from holdfast.event import Place
-from holdfast.ledger import Ledger
+from holdfast.ledger import SURVEY, Ledger
 from holdfast.settings import Defaults, Parameters
 from holdfast.value import Value
 
@@ -54,6 +54,7 @@ class World(Value):
         self.aws.make_ready((*ENGINE, *services))
         with suppress(ClientError, BotoCoreError):
             self.parameters.read()
+            self.ledger.page(self.guardrail, SURVEY)  # the TLS handshake with the table, too, is over
         gc.freeze()  # what was made by now stays: the collector need not go through it at every event
         gc.enable()
 
