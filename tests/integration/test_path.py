@@ -506,6 +506,18 @@ def test_first_sight_makes_a_provisional_baseline_and_a_later_change_is_mended()
     assert next(i["baseline"]["by"] for i in items() if "baseline" in i) == ""
 
 
+def test_what_a_call_has_made_of_a_thing_is_not_good_because_aws_did_not_find_it_at_first() -> None:
+    def as_known(flag: Flag, case: Case[Flag, NoSettings]) -> Violation | None:
+        good = case.baseline.value if case.baseline else "v1"
+        return Violation("the flag was changed", fix=(put(good),)) if flag.value != good else None
+
+    strict = replace(TOY, evaluate=as_known, gone=lambda _: None)
+    assert handle(handler=strict).outcome == "compliant"
+    set_flag("v2")
+    assert handle(sweep(), handler=strict, delivery="d2").outcome == "remediated"
+    assert flag() == "v1"
+
+
 def test_a_change_by_those_who_may_is_the_new_baseline() -> None:
     set_flag("v1")
     handle(sweep())

@@ -414,8 +414,14 @@ class Visit(Generic[State, Settings]):
         )
 
     def _baseline(self) -> Baseline | None:
-        """What to keep after a look that found nothing wrong: first sight makes a provisional one."""
+        """What to keep after a look that found nothing wrong: first sight makes a provisional one.
+
+        So does a call on what AWS says is not there: should it be there after all, a sweep must not take what the call
+        has made of it for good.
+        """
         known, kind, state = self.page.baseline, self.guardrail.baseline, self.state
+        if kind and state is None and known is None and self.event.is_call and not self.page.lost:
+            return self._next_baseline(None, "")
         if kind is None or self.page.lost or not isinstance(state, kind):
             return known
         if known is None or known.state is None or self.guardrail.safer(state, shape.remembered(kind, known.state)):
