@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from holdfast import Arn, Aws, Case, Event, Misshapen, SharedSettings, shape
 from holdfast_cli import project
 from moto import mock_aws
-from support import HERE, ME, REGION, call, make_bucket
+from support import HERE, ME, REGION, call, make_bucket, world
 
 guardrail = project.load("s3-default-encryption")
 KEY = f"arn:aws:kms:{REGION}:{ME}:key/1111aaaa-22bb-33cc-44dd-5555eeee6666"
@@ -17,6 +19,7 @@ OTHER = KEY.replace("1111aaaa", "9999ffff")
 FOREIGN = KEY.replace(ME, "999999999999")
 SSE_S3 = guardrail.Bucket("lake", "AES256", "", False, ())
 KMS = guardrail.Bucket("lake", "aws:kms", KEY, True, ())
+OK = AWSResponse("https://example.com", 200, HTTPHeaders(), None)
 
 
 def decide(bucket: Any, target: str = "arn:aws:s3:::lake", **settings: Any) -> Any:
@@ -43,6 +46,7 @@ def rule(violation: Any) -> Any:
         (SSE_S3, {"algorithm": "AES256", "key_arn": None}),
         (KMS, {"algorithm": "AES256", "key_arn": None}),
         (replace(KMS, key=""), {"key_arn": None}),
+        (replace(KMS, key=""), {"algorithm": "AES256", "key_arn": None}),
         (replace(KMS, algorithm="aws:fsx", key=KEY), {}),
     ],
 )
@@ -81,6 +85,16 @@ def test_the_fix_carries_back_what_s3_says_of_blocked_types() -> None:
     }
 
 
+def test_types_are_blocked_only_where_that_is_wanted() -> None:
+    assert "BlockedEncryptionTypes" not in rule(decide(SSE_S3))
+
+
+def test_all_that_is_wrong_is_told_in_one_sentence() -> None:
+    assert decide(replace(KMS, key=OTHER, bucket_key=False)).what == (
+        f"default encryption of lake: the key is {OTHER}; the bucket key is off"
+    )
+
+
 def test_blocking_sse_c_replaces_s3s_word_for_nothing() -> None:
     fixed = rule(decide(replace(KMS, blocked=("NONE",)), block_sse_c=True))
     assert fixed["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
@@ -92,6 +106,7 @@ def test_a_key_under_dsse_knows_no_bucket_key() -> None:
 
 def test_undo_is_what_was_there() -> None:
     (undo,) = decide(replace(KMS, key=FOREIGN, bucket_key=False, blocked=("NONE",))).undo
+    assert undo.parameters["Bucket"] == "lake"
     assert undo.parameters["ServerSideEncryptionConfiguration"]["Rules"] == [
         {
             "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": FOREIGN},
@@ -104,6 +119,7 @@ def test_undo_is_what_was_there() -> None:
 def test_a_key_that_cannot_be_used_is_never_written() -> None:
     violation = decide(replace(SSE_S3, key_fault="Disabled, SYMMETRIC_DEFAULT"))
     assert (violation.fix, KEY in violation.todo) == ((), True)
+    assert violation.what == "default encryption of lake: the algorithm is AES256, not aws:kms"
 
 
 def test_a_balancers_bucket_is_freed_from_a_foreign_key_without_ours() -> None:
@@ -115,6 +131,7 @@ def test_a_directory_bucket_is_escalated() -> None:
     name = "fast--euw1-az1--x-s3"
     violation = decide(replace(SSE_S3, name=name), f"arn:aws:s3express:{REGION}:{ME}:bucket/{name}")
     assert violation.fix == ()
+    assert violation.what == f"default encryption of {name}: the algorithm is AES256, not aws:kms"
     assert "make a new one" in violation.todo
 
 
@@ -137,6 +154,30 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 def test_a_load_balancers_delivery_is_seen_in_a_policy(policy: dict[str, Any], admits: bool) -> None:
     assert guardrail.admits_balancer(json.dumps({"Statement": policy})) is admits
     assert guardrail.admits_balancer(json.dumps({"Statement": [{"Effect": "Deny"}, policy]})) is admits
+
+
+@pytest.mark.parametrize(
+    ("rule", "seen"),
+    [
+        ({}, ("AES256", "", False, ())),
+        ({"BucketKeyEnabled": True}, ("AES256", "", True, ())),
+        ({"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}, ("AES256", "", False, ())),
+        ({"BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}, ("AES256", "", False, ("SSE-C",))),
+        (
+            {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": OTHER}},
+            ("aws:kms", OTHER, False, ()),
+        ),
+    ],
+)
+def test_what_s3_leaves_out_is_its_own_default(rule: dict[str, Any], seen: tuple[Any, ...]) -> None:
+    """S3 API, GetBucketEncryption: no element of a rule is required."""
+    here = world("s3-default-encryption")
+    said = {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}
+    here.aws.session.register("before-call.s3.GetBucketEncryption", cast(Any, lambda **_: (OK, said)))
+    here.aws.session.register("before-call.s3.GetBucketPolicy", cast(Any, lambda **_: (OK, {"Policy": "{}"})))
+    settings = guardrail.Settings(algorithm="aws:kms:dsse")
+    case: Case[Any, Any] = Case(Arn("arn:aws:s3:::lake"), settings, SharedSettings(), None, HERE)
+    assert guardrail.read(case, here.aws) == guardrail.Bucket("lake", *seen)
 
 
 @pytest.mark.parametrize("fault", ["", "missing", "Disabled, SYMMETRIC_DEFAULT", "Enabled, RSA_2048", "in us-east-1"])
