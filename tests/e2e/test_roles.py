@@ -395,7 +395,7 @@ def rights() -> Iterator[Any]:
     """Function, statement and action for every right that can be lost here."""
     for function in roles.functions():
         for statement in roles.statements(f"{function}Role", options=()):
-            for action in statement.actions:
+            for action in statement.actions if statement.effect == "Allow" else ():
                 elsewhere = any(fnmatchcase(function, f) and fnmatchcase(action, a) for f, a in NOT_HERE)
                 judged = any(resource.endswith(JUDGED_BY.get(action, "")) for resource in statement.resources)
                 if judged and not elsewhere:
@@ -486,6 +486,7 @@ def forbidden(stage: Stage) -> list[Row]:
         ("events", "PutRule", {"Name": "mine", "EventPattern": '{"source": ["aws.s3"]}'}),
         ("events", "PutEvents", {"Entries": [entry]}),
         ("scheduler", "DeleteSchedule", {"Name": ids["WatchTick"]}),
+        ("logs", "CreateLogGroup", {"logGroupName": "/aws/lambda/mine"}),
         ("logs", "DeleteLogGroup", {"logGroupName": ids["WatchLog"]}),
         ("logs", "PutRetentionPolicy", {"logGroupName": ids["WatchLog"], "retentionInDays": 1}),
         ("logs", "FilterLogEvents", {"logGroupName": ids["WatchLog"]}),
@@ -571,7 +572,8 @@ def test_a_role_is_good_for_nothing_but_its_job(stage: Stage, function: str) -> 
 def is_granted(row: Row, held: list[Statement]) -> bool:
     service, operation, parameters = row
     asked = list(needs(Call(service, operation, parameters, HERE)))
-    return bool(asked) and all(any(map(need.met_by, held)) for need in asked)
+    allowed = [statement for statement in held if statement.effect == "Allow"]
+    return bool(asked) and all(any(map(need.met_by, allowed)) for need in asked)
 
 
 def test_the_same_calls_fail_for_other_reasons_if_somebody_may_make_them(stage: Stage) -> None:

@@ -192,7 +192,8 @@ def needed(function: str) -> tuple[Need, ...]:
 
 
 def granted(function: str) -> list[Statement]:
-    return [roles.filled(statement, VALUES) for statement in roles.statements(f"{function}Role")]
+    said = (roles.filled(statement, VALUES) for statement in roles.statements(f"{function}Role"))
+    return [statement for statement in said if statement.effect == "Allow"]
 
 
 def single(statement: Statement) -> Iterator[Statement]:
@@ -214,9 +215,8 @@ def test_what_a_function_calls_its_role_allows_and_what_that_allows_it_calls(fun
 
 
 @of_every_function
-def test_a_role_allows_by_name_and_nothing_but_allows(function: str) -> None:
+def test_a_role_allows_by_name(function: str) -> None:
     for statement in granted(function):
-        assert statement.effect == "Allow"
         assert not [action for action in statement.actions if "*" in action or "?" in action]
 
 

@@ -144,6 +144,14 @@ def test_a_functions_log_ends_and_is_under_the_stacks_key_if_there_is_one(functi
 
 
 @of_every_function
+def test_a_run_that_outlives_the_stack_does_not_make_its_log_group_anew(function: str) -> None:
+    """AWSLambdaBasicExecutionRole, which SAM attaches, would let it."""
+    (refused,) = [s for s in statements(f"{function}Role") if s.effect == "Deny"]
+    assert refused.actions == ("logs:CreateLogGroup",)
+    assert refused.resources == ("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*",)
+
+
+@of_every_function
 def test_code_is_signed_where_the_owner_wants_that(function: str) -> None:
     properties = of_type("AWS::Lambda::Function")[function]
     assert chosen(properties)["CodeSigningConfigArn"] == {"Ref": "CodeSigningConfigArn"}
