@@ -217,5 +217,6 @@ handler = Guardrail(
     missing=frozenset({"TrailNotFoundException"}),
     later={"ThrottlingException": 30, "ConflictException": 60},
     stuck=STUCK,
+    lost=lambda found: not found.exists,
     safer=safer,
 )

@@ -8,8 +8,9 @@ import boto3
 import pytest
 import time_machine
 from holdfast import Violation
+from holdfast.visit import BY_OTHERS
 from holdfast_cli import project
-from support import MALLORY, ME, Result, account, call, heard, items, look, make_bucket, run, still_open
+from support import MALLORY, ME, Result, account, call, exempt, heard, items, look, make_bucket, run, still_open
 
 ID = "s3-default-encryption"
 TARGET = "arn:aws:s3:::lake"
@@ -66,6 +67,43 @@ def test_every_break_is_put_right_and_the_third_message_is_the_last(clock: time_
     )
     assert "likely to be Terraform" in told[-1]["todo"]
     assert len([item for item in items() if "record" in item]) == 10
+
+
+def test_what_is_wrong_when_a_fight_is_over_is_not_said_to_be_in_order(clock: time_machine.Traveller) -> None:
+    for number in range(3):
+        strike(number)
+    weaken()
+    assert tick(4, modes={ID: "audit"}).outcome == "audited"
+    heard()
+    clock.move_to(due())
+    assert tick(5, modes={ID: "audit"}).outcome == "audited"
+    assert heard() == []
+    assert due() == 0
+
+
+def test_an_exemption_that_a_fight_led_to_is_looked_at_when_it_ends(clock: time_machine.Traveller) -> None:
+    for number in range(3):
+        strike(number)
+    exempt(ID, TARGET, expires="2028-01-01T00:00Z")
+    ends = 1_830_297_601
+    assert strike(4).outcome == "exempt"
+    clock.shift(3 * 3600)
+    assert tick(5).outcome == "exempt"
+    assert due() == ends
+
+
+def test_what_had_to_wait_and_was_put_right_by_others_is_told(clock: time_machine.Traveller) -> None:
+    limits: Any = {"fixes_per_actor": 1}
+    strike(1, bucket="lake", **limits)
+    make_bucket("pond")
+    assert strike(2, bucket="pond", **limits).outcome == "deferred"
+    heard()
+    rule: Any = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}, "BucketKeyEnabled": True}
+    boto3.client("s3").put_bucket_encryption(Bucket="pond", ServerSideEncryptionConfiguration={"Rules": [rule]})
+    run(ID, look(ID, "arn:aws:s3:::pond"), KMS, delivery="later", **limits)
+    (message,) = heard()
+    assert (message["outcome"], message["actor"]["arn"]) == ("compliant", MALLORY)
+    assert message["reason"] == BY_OTHERS
 
 
 def test_when_it_is_over_that_is_told_with_the_time_that_it_was_unsafe(clock: time_machine.Traveller) -> None:

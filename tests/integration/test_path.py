@@ -664,6 +664,69 @@ def test_every_use_of_break_glass_is_told() -> None:
     assert [message["actor"]["arn"] for message in heard()] == [EMERGENCY, EMERGENCY]
 
 
+def test_break_glass_is_told_of_a_fight_that_is_told_of_no_more() -> None:
+    for number in range(4):
+        set_flag("bad")
+        handle(event(id=f"e{number}"), handler=FORGETFUL, delivery=f"d{number}")
+    heard()
+    set_flag("bad")
+    used = event(id="used", actor=EMERGENCY)
+    assert handle(used, handler=FORGETFUL, delivery="used", break_glass_arns=[EMERGENCY]).outcome == "remediated"
+    assert [message["actor"]["arn"] for message in heard()] == [EMERGENCY]
+
+
+@pytest.mark.parametrize("before", [(), (MALLORY,)])
+def test_break_glass_is_told_though_the_fix_has_to_wait(before: tuple[str, ...]) -> None:
+    set_flag("wait")
+    for actor in before:
+        handle(event(actor=actor))
+    used = event(id="used", actor=EMERGENCY)
+    assert handle(used, delivery="used", break_glass_arns=[EMERGENCY]).outcome == "deferred"
+    assert [(message["actor"]["arn"], message["event_id"]) for message in heard()] == [(EMERGENCY, "used")]
+
+
+def test_a_look_without_the_ledger_changes_nothing_that_may_be_so() -> None:
+    set_flag("bad")
+    assert handle(sweep(), handler=FORGETFUL).outcome == "audited"
+    with pytest.raises(ExceptionGroup) as raised:
+        handle(look(ID, TARGET), handler=FORGETFUL, delivery="d2", hook=down("dynamodb"))
+    assert isinstance(raised.value.exceptions[0], LedgerLost)
+    assert flag() == "bad"
+
+
+def test_a_forged_event_does_not_tell_when_things_were() -> None:
+    set_flag("v1")
+    handle(sweep())
+    forged = event(eventTime="2020-01-01T00:00:00Z") | {"source": "custom.forged"}
+    set_flag("v2")
+    assert handle(forged).outcome == "remediated"
+    assert flag() == "v1"
+
+
+def test_a_late_event_finds_what_was_known_in_its_time_though_the_baseline_has_grown_since() -> None:
+    growing = replace(TOY, safer=lambda found, known: found.value > known.value)
+    good = replace(growing, evaluate=lambda s, c: Violation("x", fix=(put("v2"),)) if s.value < "v2" else None)
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        set_flag("v2")
+        handle(sweep(), handler=good)
+        clock.shift(3600)
+        set_flag("v3")
+        handle(sweep(), handler=good, delivery="d2")
+        clock.shift(60)
+        boto3.client("ssm").delete_parameter(Name="flag")
+        late = event("DeleteParameter", eventTime="2027-01-15T08:30:00Z")
+        assert handle(late, handler=good, delivery="d3").outcome == "remediated"
+    assert flag() == "v3"
+
+
+def test_an_exemption_that_was_cut_short_is_due_earlier() -> None:
+    set_flag("bad")
+    for number, expires, due in (("1", "2030-01-01T00:00Z", 1_893_456_001), ("2", "2029-01-01T00:00Z", 1_861_920_001)):
+        exempt(ID, TARGET, expires=expires)
+        handle(look(ID, TARGET), delivery=number)
+        assert next(i["due"] for i in items() if "due" in i and i["target"] == TARGET) == str(due)
+
+
 def test_the_exemption_of_a_principal_lets_a_sweep_leave_what_it_made() -> None:
     set_flag("v1")
     handle(sweep())

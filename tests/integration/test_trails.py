@@ -177,6 +177,16 @@ def test_what_a_principal_with_a_say_changed_is_the_new_baseline() -> None:
     assert found()["trail"]["S3BucketName"] == "other-logs"
 
 
+def test_a_trail_that_somebody_else_deleted_after_a_change_with_a_say_comes_back() -> None:
+    """Events are late: the change is looked at when the trail is gone already."""
+    good = known()
+    shared: Any = {"baseline_principals": [TERRAFORM]}
+    delete()
+    event = call("cloudtrail", "UpdateTrail", {"name": "audit"}, actor=TERRAFORM)
+    assert run(ID, event, **shared).outcome == "remediated"
+    assert found() == good
+
+
 def test_a_trail_that_a_principal_with_a_say_deleted_stays_deleted_and_may_come_back() -> None:
     known()
     shared: Any = {"baseline_principals": [TERRAFORM]}

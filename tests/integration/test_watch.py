@@ -13,7 +13,7 @@ import time_machine
 from botocore.exceptions import ClientError
 from holdfast import telemetry
 from holdfast.guardrail import SURVEY_LASTS
-from holdfast.ledger import Ledger, Mark, now
+from holdfast.ledger import Baseline, Ledger, Mark, Told, now
 from holdfast.visit import MARGIN, RESERVE, Delivery
 from holdfast.world import World
 from holdfast_cli import project
@@ -148,12 +148,21 @@ def test_a_page_that_somebody_wrote_meanwhile_is_not_postponed() -> None:
     assert item["due"] == str(now())
 
 
-def test_a_sweep_knows_what_is_gone_but_not_what_has_moved() -> None:
-    table = boto3.client("dynamodb")
-    for target, baseline in {"here": {"moved_to": ""}, "moved": {"moved_to": "elsewhere"}}.items():
-        item = {"guardrail": {"S": "x"}, "target": {"S": target}, "baseline": {"S": json.dumps(baseline)}}
-        table.put_item(TableName="holdfast", Item=item)
-    assert list(ledger().known("x")) == ["here"]
+def test_a_sweep_knows_what_was_there_or_was_told_of_but_not_what_has_moved_or_may_be_gone() -> None:
+    for target, baseline, told in (
+        ("here", Baseline(1, {}), None),
+        ("moved", Baseline(1, {}, moved_to="elsewhere"), None),
+        ("given up", Baseline(1, None, by="pipeline"), None),
+        ("broken", None, Told("escalated", "it is broken")),
+    ):
+        ledger().page("x", target).remember(baseline, told)
+    assert sorted(ledger().known("x")) == ["broken", "here"]
+
+
+def test_a_sweep_does_not_read_what_is_history() -> None:
+    for number in range(3):
+        ledger().page("x", "here").remember(Baseline(number, {"seen": number}))
+    assert {item["guardrail"] for item in items() if "version" in item} == {"x#history"}
 
 
 def silence(capsys: pytest.CaptureFixture[str]) -> tuple[float, float]:

@@ -51,6 +51,7 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
     stuck      errors by which AWS refuses the fix until a person has done something, and what that is
                (both by code, or by `Code: part of the message` where the code says too little)
     defensive  events that are left alone when one of `responder_principals` made them
+    lost       whether a state that was read says that the thing is gone
     safer      whether a state that was found becomes the baseline though nobody with a say made it so
     """
 
@@ -69,6 +70,7 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
     later: Mapping[str, int] = field(default_factory=dict)
     stuck: Mapping[str, str] = field(default_factory=dict)
     defensive: frozenset[str] = frozenset()
+    lost: Callable[[State], bool] = lambda found: False
     safer: Callable[[State, State], bool] = lambda found, baseline: False
 
     def __post_init__(self) -> None:
@@ -105,7 +107,7 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
         def visit(target: Arn) -> Outcome:
             return Visit(self, world, event, target, choices, settings, delivery).outcome()
 
-        return self._guard_all(self._in_time(self.hints(event, world), event, world, delivery), event, visit)
+        return self._guard_all(self._in_time(self.hints(event, world), world, delivery), event, visit)
 
     def _answer(self, event: Event, world: World) -> dict[str, str]:
         """Rule, permission and function are alive; whether the guardrail is on is not asked."""
@@ -159,12 +161,15 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
                 yield target
         yield from (target for target in self.inventory(world.aws) if target not in known)
 
-    def _in_time(self, targets: Iterable[Arn], event: Event, world: World, delivery: Delivery) -> Iterator[Arn]:
-        """Of a look as much as there is time for; the rest goes back to the bus, so that each run gets further."""
+    def _in_time(self, targets: Iterable[Arn], world: World, delivery: Delivery) -> Iterator[Arn]:
+        """As much as there is time for; the rest goes back to the bus, so that each run gets further.
+
+        What is left of a call is looked at without its actor: better than not before Lambda tries again.
+        """
         remaining = iter(targets)
         for target in remaining:
             yield target
-            if delivery.is_ending and not event.is_call:
+            if delivery.is_ending:
                 _ask(remaining, world)
 
     def _ours(self, targets: Iterable[Arn], world: World) -> Iterator[Arn]:

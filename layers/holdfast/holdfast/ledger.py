@@ -12,7 +12,8 @@ A page is one DynamoDB item, so the whole memory of a target costs one read:
     rev                 counts the writes; every write is conditional on the one it has seen
 
 What is known of a guardrail as a whole lies under its `#survey`, the clocks of the watch under `watch`.
-A closed record has the key `<target>#record#<id>` and expires; a version of the baseline `<target>#baseline#<version>`.
+History has a partition of its own, `<guardrail>#history`, since every sweep reads all of the guardrail's: closed
+records, `<target>#record#<id>`, which expire, and versions of baselines, `<target>#baseline#<version>`.
 What one actor broke within an hour is counted under `actor`, `<ARN>#<hour>`.
 The ledger is not a lock on safety: when DynamoDB fails the page is `lost`, fixes and messages go ahead, and the
 invocation fails at the end.
@@ -36,6 +37,7 @@ from holdfast.value import Value
 INDEX = "due"
 PENDING = {"S": "pending"}
 SURVEY = "#survey"
+HISTORY = "#history"
 ACTOR = "actor"
 WATCH = "watch"
 STANDING = (Outcome.AUDITED, Outcome.EXEMPT, Outcome.ESCALATED)
@@ -116,16 +118,16 @@ class Ledger(Value):
         return page
 
     def known(self, guardrail: str) -> Iterator[str]:
-        """Targets that a sweep must look at though they may be gone: with a baseline or an open record."""
+        """What a sweep must look at though nothing else may name it: there when last seen, in hand, or told of."""
         pages = self._query(
             KeyConditionExpression="guardrail = :g",
-            FilterExpression="attribute_exists(baseline) OR attribute_exists(#open)",
-            ExpressionAttributeNames={"#open": "open"},
+            FilterExpression="attribute_exists(rev)",
             ExpressionAttributeValues={":g": {"S": guardrail}},
         )
         for item in pages:
             baseline = json.loads(item["baseline"]["S"]) if "baseline" in item else {}
-            if not baseline.get("moved_to"):
+            is_there = baseline.get("state") is not None and not baseline.get("moved_to")
+            if is_there or "open" in item or "told" in item:
                 yield item["target"]["S"]
 
     def due(self, now: int) -> Iterator[tuple[str, str, int]]:
@@ -259,6 +261,7 @@ class Page:
     allowed: Allowed | None = None
     told: Told | None = None
     contest: Contest | None = None
+    due: int = 0
     lost: Exception | None = None
 
     def load(self) -> None:
@@ -270,7 +273,7 @@ class Page:
             self.lost = error
             return
         item = answer.get("Item", {})
-        self.rev = int(item["rev"]["N"]) if "rev" in item else 0
+        self.rev, self.due = (int(item[name]["N"]) if name in item else 0 for name in ("rev", "due"))
         self.open, self.baseline = _parsed(Record, item, "open"), _parsed(Baseline, item, "baseline")
         self.allowed, self.told = _parsed(Allowed, item, "allowed"), _parsed(Told, item, "told")
         self.contest = _parsed(Contest, item, "contest")
@@ -323,27 +326,39 @@ class Page:
         self._commit({"contest": None}, 0)
         self.must_be_known()
 
+    def expect(self, due: int) -> None:
+        """What stands is looked at again when it is due, at 0 never. Costs nothing when that is known.
+
+        Raises Moved and LedgerLost.
+        """
+        if self._or_calm(due) != self.due:
+            self._commit({"contest": self.contest}, due)
+            self.must_be_known()
+
+    def _or_calm(self, due: int) -> int:
+        """While there is a fight, somebody must see when it is over."""
+        return due or (self.contest.ends if self.contest and self.contest.is_fought else 0)
+
     def _versioned(self, baseline: Baseline | None) -> list[dict[str, Any]]:
         if baseline is None or baseline == self.baseline:
             return []
         return [self._put(f"baseline#{baseline.version}", {"version": _text(baseline)})]
 
     def _put(self, suffix: str, values: dict[str, Any]) -> dict[str, Any]:
-        item = {**_key(self.guardrail, f"{self.target}#{suffix}"), **values}
+        item = {**_key(f"{self.guardrail}{HISTORY}", f"{self.target}#{suffix}"), **values}
         return {"Put": {"TableName": self.ledger.table, "Item": item}}
 
     def _commit(self, values: Mapping[str, Any], due: int, puts: list[dict[str, Any]] | None = None) -> None:
         if self.lost:
             return
-        if self.contest and self.contest.is_fought:
-            due = due or self.contest.ends
+        due = self._or_calm(due)
         update = self._update(values, due)
         call = ApiCall("dynamodb", "update_item", update)
         if puts:
             call = ApiCall("dynamodb", "transact_write_items", {"TransactItems": [*puts, {"Update": update}]})
         try:
             self.ledger.aws.apply(call)
-            self.rev += 1
+            self.rev, self.due = self.rev + 1, due
         except (ClientError, BotoCoreError) as error:
             if isinstance(error, ClientError) and _is_moved(error):
                 raise Moved(self.target) from error

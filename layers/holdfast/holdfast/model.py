@@ -47,7 +47,8 @@ class Case(Value, Generic[State, Settings]):
 
     `baseline` is the last known good state, None if there is none. `actor` is the ARN of who made the call, and `event`
     its name; both are empty where nobody is known for sure: in a sweep, or when the event did not come from AWS.
-    `waited` is for how many seconds the target has had an open record: 0 at the first look.
+    `waited` is for how many seconds the target has had an open record: 0 at the first look. `moved_to` is the ARN under
+    which Holdfast has made the thing again.
     """
 
     target: Arn
@@ -58,6 +59,7 @@ class Case(Value, Generic[State, Settings]):
     actor: str = ""
     event: str = ""
     waited: int = 0
+    moved_to: str = ""
 
 
 class Outcome(StrEnum):

@@ -30,6 +30,8 @@ TOLD_AFTER = 3600  # seconds that a fix may be deferred before that is told
 MARGIN = 30  # seconds after a function's time-out when its run is surely over
 UNSURE = "the ledger could not be read, so that nobody knows yet whether all is as it was before"
 ELSEWHERE = "it was put right at the same time, by another run or by somebody else"
+BREAK_GLASS = "every use of break-glass is told"
+BY_OTHERS = "somebody has put it right before Holdfast did"
 RESERVE = 20  # seconds that are kept for one target: three rounds of reads and writes
 
 
@@ -90,21 +92,25 @@ class Visit(Generic[State, Settings]):
     page: Page = field(init=False)
     case: Case[State, Settings] = field(init=False)
     state: State | None = field(init=False)
+    told: bool = False
 
     def outcome(self) -> Outcome:
         """Raises LedgerLost, StillViolating, and what AWS answers that nobody expected."""
         for _ in range(ROUNDS):
             try:
-                return self._attempt()
+                return self._alarmed(self._attempt())
             except Moved:
                 continue  # another run was here: everything is looked at anew
         raise Contended(self.target)
 
     def _attempt(self) -> Outcome:
         self.page = self.world.ledger.page(self.world.guardrail, self.target)
+        if not self.event.is_call:
+            self.page.must_be_known()  # a look changes nothing of which nobody knows whether it may be so
         self.case = self._case()
-        self._settle()
         self.state, violation = self._look()
+        if self._is_over():
+            self._settle(violation)
         if violation is None:
             return self._compliant()
         for decide in (self._accepted, self._exempted, self._unfixable, self._audited):
@@ -112,12 +118,35 @@ class Visit(Generic[State, Settings]):
                 return decided
         return self._mend(violation)
 
-    def _settle(self) -> None:
-        """Tells how a fight ended that nobody has gone on with for an hour."""
+    def _alarmed(self, outcome: Outcome) -> Outcome:
+        """Every use of break-glass is told, whatever else is or isn't."""
+        if self.told or not named(self.case.actor, self.choices.shared.break_glass_arns):
+            return outcome
+        event = self.event
+        what = f"the break-glass principal called {event.name}"
+        record = replace(
+            self._record(Violation(what)),
+            event_id=event.id,
+            event_name=event.name,
+            event_time=event.time,
+            actor=event.actor,
+            what=what,
+            reason=BREAK_GLASS,
+            outcome=outcome.value,
+            closed=now(),
+        )
+        self._tell(record)
+        return outcome
+
+    def _is_over(self) -> bool:
         contest = self.page.contest
-        if contest is None or not contest.is_fought or now() < contest.ends or self.page.open:
+        return contest is not None and contest.is_fought and now() >= contest.ends and self.page.open is None
+
+    def _settle(self, violation: Violation | None) -> None:
+        """Tells how a fight ended that nobody has gone on with for an hour; what is wrong by now is told by itself."""
+        contest, self.page.contest = self.page.contest, None
+        if contest is None or violation:
             return
-        self.state = None
         what = f"nobody has broken it for an hour; before that it was {contest.summary()}"
         record = replace(self._record(Violation(what)), actor=Actor(), outcome=Outcome.COMPLIANT.value, closed=now())
         self._tell(record)
@@ -131,12 +160,16 @@ class Visit(Generic[State, Settings]):
         waited = now() - self.page.open.opened if self.page.open else 0
         actor = self.event.trusted_actor
         name = self.event.name if actor else ""
-        return Case(self.target, self.settings, self.choices.shared, known, self.world.here, actor, name, waited)
+        moved_to = self.page.baseline.moved_to if self.page.baseline else ""
+        return Case(
+            self.target, self.settings, self.choices.shared, known, self.world.here, actor, name, waited, moved_to
+        )
 
     def _evidence(self) -> Baseline | None:
         """What is known from before the call: what was first seen after it may be what the call has made."""
         stored = self.page.baseline
-        late = stored is not None and not stored.by and self.event.is_call and 0 < self.event.epoch < stored.at
+        dated = self.event.is_call and self.event.trusted_actor
+        late = stored is not None and not stored.by and dated and 0 < self.event.epoch < stored.at
         return None if late else stored
 
     def _look(self) -> tuple[State | None, Violation | None]:
@@ -165,7 +198,7 @@ class Visit(Generic[State, Settings]):
     def _gone(self) -> Violation | None:
         known = self.page.baseline
         if known and known.state is None:
-            return None  # somebody who may do so has taken it away
+            return None  # it is known to be gone: somebody who may do so has taken it away, or nobody ever saw it
         if self.guardrail.baseline and self.page.lost:
             raise LedgerLost(self.target) from self.page.lost  # it may well have a baseline: no guess
         if not self.event.is_call and known is None and self.page.open is None and self.page.told is None:
@@ -177,13 +210,16 @@ class Visit(Generic[State, Settings]):
         if record and self._mine(record):  # fixed by a run that died, or settled without us while it was deferred
             if record.applied and self.state is None:
                 return self._vanished(record)
-            ended = Outcome.REMEDIATED if record.applied else Outcome.COMPLIANT
-            done = replace(record, outcome=ended.value, left=shape.plain(self.state))
-            return self._finish(done, quiet=ended is Outcome.COMPLIANT)
+            left = shape.plain(self.state)
+            if record.applied:
+                return self._finish(replace(record, outcome=Outcome.REMEDIATED.value, left=left))
+            told_or_broken = record.outcome or record.calls
+            done = replace(record, outcome=Outcome.COMPLIANT.value, left=left, reason=BY_OTHERS)
+            return self._finish(done, quiet=not told_or_broken)
         page.must_be_known()
         if record is None and named(self.case.actor, self.choices.shared.break_glass_arns):
             seen = Violation(f"the break-glass principal called {self.event.name}; nothing is wrong")
-            return self._conclude(seen, Outcome.COMPLIANT, "every use of break-glass is told")
+            return self._conclude(seen, Outcome.COMPLIANT, BREAK_GLASS)
         if record is None:
             page.remember(self._baseline())
         return Outcome.COMPLIANT
@@ -196,7 +232,8 @@ class Visit(Generic[State, Settings]):
         why = self._authority()
         if not why or self.guardrail.baseline is None or self.page.lost:
             return None
-        if self.state is None and not self.event.name.startswith("Delete"):
+        is_lost = self.state is None or self.guardrail.lost(self.state)
+        if is_lost and not self.event.name.startswith("Delete"):
             return None
         if self.state is not None:
             itself = replace(self.case, baseline=self.state)
@@ -420,9 +457,11 @@ class Visit(Generic[State, Settings]):
         has made of it for good.
         """
         known, kind, state = self.page.baseline, self.guardrail.baseline, self.state
-        if kind and state is None and known is None and self.event.is_call and not self.page.lost:
+        if kind is None or self.page.lost:
+            return known
+        if state is None and known is None and self.event.is_call and self.case.actor:
             return self._next_baseline(None, "")
-        if kind is None or self.page.lost or not isinstance(state, kind):
+        if not isinstance(state, kind):
             return known
         if known is None or known.state is None or self.guardrail.safer(state, shape.remembered(kind, known.state)):
             sure = named(self.case.actor, self.choices.shared.baseline_principals)
@@ -431,7 +470,9 @@ class Visit(Generic[State, Settings]):
 
     def _next_baseline(self, state: Any, by: str, moved_to: str = "") -> Baseline:
         known = self.page.baseline
-        return Baseline(known.version + 1 if known else 1, state, by, now(), moved_to)
+        # seen as long ago as the one before it: a late event must not find that nothing was known in its time
+        since = known.at if known and known.state is not None and not by else now()
+        return Baseline(known.version + 1 if known else 1, state, by, since, moved_to)
 
     def _followed(self, known: Baseline, arn: str, state: State) -> Baseline:
         """A thing made again under another ARN takes its baseline with it."""
@@ -439,8 +480,8 @@ class Visit(Generic[State, Settings]):
             return known
         page = self.world.ledger.page(self.world.guardrail, arn)
         if page.baseline is None:
-            page.remember(Baseline(1, shape.plain(state), known.by, now()))
-        return self._next_baseline(known.state, known.by, arn)
+            page.remember(Baseline(1, shape.plain(state), known.by, known.at))
+        return replace(known, version=known.version + 1, moved_to=arn)
 
     def _conclude(
         self,
@@ -461,6 +502,7 @@ class Visit(Generic[State, Settings]):
         alarm = named(self.case.actor, self.choices.shared.break_glass_arns)
         news = opened or alarm or baseline or allowed != self.page.allowed
         if self.page.told == told and not news:
+            self.page.expect(due)
             return outcome
         if opened and not self._mine(opened):
             return outcome  # the run that holds the record tells
@@ -513,6 +555,7 @@ class Visit(Generic[State, Settings]):
     def _tell(self, record: Record) -> None:
         """By every way that works: people are told though EventBridge is down. Then what did not work is raised."""
         errors: list[Exception] = []
+        self.told = True
         for call in tell(record, self.world.topic, self.world.bus):
             try:
                 self.world.aws.apply(call)
