@@ -85,7 +85,7 @@ class Key(Value):
 
 def targets(event: Event) -> Iterable[Arn]:
     """CloudTrail names the key by its ARN where it can; callers give ARNs or bare ids."""
-    if event.name == "DisconnectCustomKeyStore":
+    if event.name.endswith("CustomKeyStore"):
         named = f"{STORE}/{event.text('customKeyStoreId')}"
     else:
         named = str(first([*event.resources, first(event.response.get("keyId"))]) or event.text("keyId"))
@@ -146,11 +146,13 @@ def scheduled(key: Key, before: str, case: Case[Key, Settings]) -> Violation:
 def enabling(before: str, case: Case[Key, Settings]) -> tuple[tuple[ApiCall, ...], str]:
     """The call that enables the key unless it was disabled `before`, and what to tell where that isn't known."""
     enable = (call("enable_key", case),)
+    command = f"aws kms enable-key --key-id {case.target.name} --region {case.target.region}"
+    if before == "Disabled":
+        return (), f"It stays disabled, as it was before. If it is to be used, {command}"
     if before:
-        return (() if before == "Disabled" else enable), ""
+        return enable, ""
     if case.settings.enable_unknown:
         return enable, "Whether it was enabled before isn't known: if not, exempt it, then disable it again."
-    command = f"aws kms enable-key --key-id {case.target.name} --region {case.target.region}"
     return (), f"Whether it was enabled before isn't known, and enable_unknown is off: if it was, {command}"
 
 

@@ -31,13 +31,14 @@ from holdfast.endpoint import (
     Vpc,
     another,
     arn_of,
+    changes,
     create,
     has_gateway,
     hindered,
+    in_words,
     is_alive,
     is_dying,
     looked_at,
-    means_the_same,
     modify,
     naming,
     others,
@@ -48,6 +49,7 @@ from holdfast.endpoint import (
     to_service,
     touched,
     unmodify,
+    unrouted,
 )
 from holdfast.network import NOT_FOUND, described, is_leaving
 from holdfast.settings import named
@@ -73,7 +75,12 @@ Known = Case[Endpoint | Vpc, Settings]
 
 
 def targets(event: Event) -> Iterable[Arn]:
-    """Endpoints; or a route table, which stands for the gateway endpoints that it may serve."""
+    """Endpoints; or a route table, which stands for the gateway endpoints that it may serve.
+
+    DisassociateRouteTable names only the association, which is gone by then.
+    """
+    if event.name == "DisassociateRouteTable":
+        return [event.arn("ec2", f"route-table/{event.text('associationId')}")]
     if "RouteTable" in event.name:
         return [event.arn("ec2", f"route-table/{event.text('routeTableId')}")]
     return [event.arn("ec2", f"vpc-endpoint/{id}") for id in touched(event)]
@@ -108,7 +115,7 @@ def settled(gone: Endpoint, case: Known, aws: Aws) -> Endpoint:
     found = to_service(gone, aws)
     living = others(gone, found, aws)
     rivals = [hindered(other, gone.parts - other.parts, living, aws) for other in living]
-    if heir := heir_of(gone, rivals):
+    if heir := heir_of(gone, rivals, case.moved_to):
         return looked_at(heir, gone, aws)
     dying = gone.private_dns and is_dying(found)
     loss: Any = "leaving" if is_leaving(vpc[0], aws) else "dying" if dying else "deleted"
@@ -118,11 +125,17 @@ def settled(gone: Endpoint, case: Known, aws: Aws) -> Endpoint:
     return replace(lost, taken=dict(lost.taken) | next(iter(holders), {}))
 
 
-def heir_of(gone: Endpoint, rivals: list[Endpoint]) -> Endpoint | None:
-    """The one that was made in its place; else one that is as good."""
-    made = [other for other in rivals if other.tags.get(REPLACES) == gone.id]
-    as_good = [other for other in rivals if other.type == gone.type and not changes(replace(other, taken={}), gone)]
-    return next(iter(made + as_good), None)
+def heir_of(gone: Endpoint, rivals: list[Endpoint], made: str) -> Endpoint | None:
+    """The one that was `made` in its place; else one that is as good.
+
+    Anybody may write our tag: it only excuses the lack of what another has taken.
+    """
+    for other in rivals:
+        tagged = other.tags.get(REPLACES) == gone.id
+        as_it_is = other if tagged else replace(other, taken={})
+        if other.arn == made or (other.type == gone.type and not changes(as_it_is, gone)):
+            return other
+    return None
 
 
 def evaluate(now: Endpoint | Vpc, case: Known) -> Violation | None:
@@ -199,34 +212,6 @@ def changed(now: Endpoint, before: Endpoint, case: Known) -> Violation | None:
     unset = "" if case.shared.baseline_principals else "changes are audited until baseline_principals is set"
     calls = (modify(now, fix),), (unmodify(now, fix),)
     return Violation(what, *calls, todo=todo, audit_only=only_audited(now, case) or unset)
-
-
-def changes(now: Endpoint, before: Endpoint) -> dict[str, Any]:
-    """What ModifyVpcEndpoint must be told for the endpoint to have again what its baseline has."""
-    fix: dict[str, Any] = {
-        "AddRouteTableIds": now.left_of(unrouted(now, before)),
-        "AddSubnetIds": now.left_of(sorted({*before.subnets} - {*now.subnets})),
-        "AddSecurityGroupIds": now.left_of(sorted({*before.groups} - {*now.groups})),
-    }
-    if now.left_of(before.groups):
-        fix["RemoveSecurityGroupIds"] = sorted({*now.groups} - {*before.groups})
-    if before.policy and not means_the_same(now.policy, before.policy):
-        fix["PolicyDocument"] = before.policy
-    if before.private_dns and not now.private_dns:
-        fix["PrivateDnsEnabled"] = True
-    return {name: value for name, value in fix.items() if value}
-
-
-def unrouted(now: Endpoint, before: Endpoint) -> list[str]:
-    """The route tables that it was in, or that the subnets use which were routed, and that it is not in."""
-    used = {table for subnet, table in now.strays.items() if subnet in before.routed}
-    return sorted(({*before.tables} | used) - {*now.tables})
-
-
-def in_words(name: str, value: Any) -> str:
-    if isinstance(value, list):
-        return f"{'without' if name.startswith('Add') else 'with'} {', '.join(value)}"
-    return "another policy" if name == "PolicyDocument" else "private DNS is off"
 
 
 def unprovided(vpc: Vpc) -> Violation | None:

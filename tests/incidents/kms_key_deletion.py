@@ -112,6 +112,20 @@ def disabled_an_unknown_key() -> Incident:
     return build(id, event, lambda: boto3.client("kms").disable_key(KeyId=id))
 
 
+@incident(ID, "EnableKey")
+def enabled_and_disabled_again() -> Incident:
+    id = key()
+    event = about(id, "EnableKey", {"keyId": id})
+    return build(id, event, lambda: boto3.client("kms").disable_key(KeyId=id), known=True)
+
+
+@incident(ID, "ImportKeyMaterial")
+def filled_and_emptied_again() -> Incident:
+    id = key(Origin="EXTERNAL")
+    request = {"keyId": id, "expirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+    return build(id, about(id, "ImportKeyMaterial", request), becomes(id, "PendingImport"), outcome="escalated")
+
+
 @incident(ID, "DeleteImportedKeyMaterial")
 def emptied() -> Incident:
     id = key(Origin="EXTERNAL")
@@ -121,16 +135,24 @@ def emptied() -> Incident:
     return build(id, event, becomes(id, "PendingImport"), outcome="escalated")
 
 
-@incident(ID, "DisconnectCustomKeyStore")
-def disconnected() -> Incident:
+def of_a_store(event: str, becomes: str) -> Incident:
     stores()[STORE] = "CONNECTED"
     extra = {"customKeyStoreName": "vault", "clusterId": "cluster-1a23b4cdefg"}
-    event = call("kms", "DisconnectCustomKeyStore", {"customKeyStoreId": STORE}, additionalEventData=extra)
     return Incident(
         ID,
-        event,
+        call("kms", event, {"customKeyStoreId": STORE}, additionalEventData=extra),
         target=HERE.arn("kms", f"custom-key-store/{STORE}"),
-        spoil=lambda: stores().update({STORE: "DISCONNECTED"}),
+        spoil=lambda: stores().update({STORE: becomes}),
         safe=lambda: stores()[STORE] == "CONNECTED",
         outcome="escalated",
     )
+
+
+@incident(ID, "DisconnectCustomKeyStore")
+def disconnected() -> Incident:
+    return of_a_store("DisconnectCustomKeyStore", "DISCONNECTED")
+
+
+@incident(ID, "ConnectCustomKeyStore")
+def connected_in_vain() -> Incident:
+    return of_a_store("ConnectCustomKeyStore", "FAILED")

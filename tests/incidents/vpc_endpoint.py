@@ -240,6 +240,31 @@ def led_around() -> Incident:
     return replace(led, safe=reaches(id, place["aside"]))
 
 
+@incident(ID, "DisassociateRouteTable")
+def left_to_the_main_table() -> Incident:
+    place = vpc()
+    id = gateway(place)
+    tables = ec2().describe_route_tables(Filters=[{"Name": "association.main", "Values": ["true"]}])["RouteTables"]
+    (main,) = (table["RouteTableId"] for table in tables if table["VpcId"] == place["vpc"])
+    event = call("ec2", "DisassociateRouteTable", {"associationId": place["association"]})
+    led = build(event, id, lambda: ec2().disassociate_route_table(AssociationId=place["association"]))
+    return replace(led, safe=lambda: main in ec2().describe_vpc_endpoints()["VpcEndpoints"][0]["RouteTableIds"])
+
+
+@incident(ID, "AssociateRouteTable")
+def led_around_in_two_steps() -> Incident:
+    place = vpc()
+    id = gateway(place)
+
+    def spoil() -> None:
+        ec2().disassociate_route_table(AssociationId=place["association"])
+        ec2().associate_route_table(RouteTableId=place["aside"], SubnetId=place["subnet"])
+
+    request = {"routeTableId": place["aside"], "subnetId": place["subnet"]}
+    led = build(call("ec2", "AssociateRouteTable", request), id, spoil)
+    return replace(led, safe=reaches(id, place["aside"]))
+
+
 @incident(ID, "DeleteRouteTable")
 def led_around_and_table_deleted() -> Incident:
     """EC2 deletes no route table that a subnet uses: the subnet was moved before."""

@@ -16,6 +16,7 @@ from holdfast import ApiCall, Arn, BadEvent, Case, Event, Misshapen, SharedSetti
 from holdfast.aws import Aws
 from holdfast.network import camel
 from holdfast.shape import parse
+from holdfast.world import World
 from holdfast_cli import project
 from incidents import vpc_endpoint as incidents
 from moto.ec2.models import ec2_backends
@@ -698,7 +699,9 @@ def test_the_new_endpoint_has_its_place_even_if_it_is_changed(scene: Scene) -> N
     scene.deleted()
     (new,) = others(scene)
     boto3.client("ec2").modify_vpc_endpoint(VpcEndpointId=new["VpcEndpointId"], PolicyDocument=OPEN)
-    assert scene.read(before=before).id == new["VpcEndpointId"]
+    assert scene.deleted() == "audited"  # its policy; no second one is made
+    known = replace(case(before), target=scene.target, moved_to=HERE.arn("ec2", f"vpc-endpoint/{new['VpcEndpointId']}"))
+    assert guardrail.read(known, Aws(HERE)).id == new["VpcEndpointId"]
 
 
 def test_a_deletion_by_who_may_delete_stands(scene: Scene) -> None:
@@ -737,6 +740,35 @@ def test_another_endpoint_that_is_as_good_fills_the_place(scene: Scene) -> None:
     scene.delete()
     assert scene.deleted() == "compliant"
     assert [found["VpcEndpointId"] for found in others(scene)] == [new]
+
+
+@pytest.mark.parametrize("kind", ["Interface", "Gateway"])
+def test_what_a_batch_leaves_no_time_for_is_asked_for_again(scene: Scene) -> None:
+    second = incidents.gateway(incidents.vpc())
+    incidents.delete(second)()
+    scene.delete()
+    event = incidents.deletion([{"content": scene.id, "tag": 1}, {"content": second, "tag": 2}])
+    asked: list[Any] = []
+
+    def listen(here: World) -> None:
+        here.aws.session.register("before-call.events.PutEvents", lambda **call: asked.append(call["params"]["body"]))
+
+    done = run(ID, event, scene.settings, ends=0, hook=listen)
+    assert list(done.outcomes) == [scene.target]
+    assert any(second in str(body) for body in asked)
+
+
+def test_a_tag_makes_no_other_endpoint_fill_the_place(scene: Scene, kind: str) -> None:
+    """Whoever may tag one could else delete the other unseen."""
+    if kind == "Gateway":
+        new = incidents.gateway(scene.place | {"routed": scene.place["aside"]}, incidents.OPEN)
+    else:
+        new = incidents.interface(scene.place)
+        ec2_backends[ME][REGION].vpc_end_points[new].service_name = incidents.SERVICE
+    boto3.client("ec2").create_tags(Resources=[new], Tags=[{"Key": "holdfast:replaces", "Value": scene.id}])
+    scene.delete()
+    assert scene.deleted() == "remediated"
+    assert any(scene.place["routed"] in found.get("RouteTableIds", ()) for found in others(scene))
 
 
 def test_another_endpoint_that_lets_everything_through_does_not(scene: Scene) -> None:

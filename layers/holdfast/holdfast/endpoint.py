@@ -263,6 +263,34 @@ def create(vpc: str, service: str, type: str, given: Mapping[str, Any], tags: Ma
     return ApiCall("ec2", "create_vpc_endpoint", wanted | {"ClientToken": f"holdfast-{digest[:32]}"})
 
 
+def changes(now: Endpoint, before: Endpoint) -> dict[str, Any]:
+    """What ModifyVpcEndpoint must be told for the endpoint to have again what its baseline has."""
+    fix: dict[str, Any] = {
+        "AddRouteTableIds": now.left_of(unrouted(now, before)),
+        "AddSubnetIds": now.left_of(sorted({*before.subnets} - {*now.subnets})),
+        "AddSecurityGroupIds": now.left_of(sorted({*before.groups} - {*now.groups})),
+    }
+    if now.left_of(before.groups):
+        fix["RemoveSecurityGroupIds"] = sorted({*now.groups} - {*before.groups})
+    if before.policy and not means_the_same(now.policy, before.policy):
+        fix["PolicyDocument"] = before.policy
+    if before.private_dns and not now.private_dns:
+        fix["PrivateDnsEnabled"] = True
+    return {name: value for name, value in fix.items() if value}
+
+
+def unrouted(now: Endpoint, before: Endpoint) -> list[str]:
+    """The route tables that it was in, or that the subnets use which were routed, and that it is not in."""
+    used = {table for subnet, table in now.strays.items() if subnet in before.routed}
+    return sorted(({*before.tables} | used) - {*now.tables})
+
+
+def in_words(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return f"{'without' if name.startswith('Add') else 'with'} {', '.join(value)}"
+    return "another policy" if name == "PolicyDocument" else "private DNS is off"
+
+
 def modify(now: Endpoint, how: Mapping[str, Any]) -> ApiCall:
     return ApiCall("ec2", "modify_vpc_endpoint", {"VpcEndpointId": now.id, **how})
 
