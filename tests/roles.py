@@ -135,7 +135,7 @@ class Need:
 def holds(test: str, value: str | None, wanted: list[str]) -> bool:
     """A condition on one key (IAM user guide, "Condition operators"): a key that isn't there fails all but the nots."""
     match test:
-        case "StringEquals" | "Bool":
+        case "StringEquals" | "ArnEquals" | "Bool":
             return value in wanted
         case "ArnLike" | "StringLike":
             return value is not None and any(fnmatchcase(value, pattern) for pattern in wanted)

@@ -44,7 +44,7 @@ OF_THE_ALARM = {
     "aws:SourceArn": f"arn:aws:cloudwatch:eu-west-1:{ACCOUNT}:alarm:{STACK}-failed",
 }
 OTHERS = ((ACCOUNT, "999999999999"), (f"{STACK}-", "another-"))
-OF_THE_RULE = {"aws:SourceArn": f"arn:aws:events:eu-west-1:{ACCOUNT}:rule/{STACK}-VpcEndpointCalls-1A2B"}
+OF_THE_RULE = {"aws:SourceArn": "${VpcEndpointCalls.Arn}"}
 
 of_every_function = pytest.mark.parametrize("function", roles.functions())
 of_every_rule = pytest.mark.parametrize("rule", RULES)
@@ -233,10 +233,32 @@ def test_only_holdfasts_roles_publish_for_the_account() -> None:
 def test_only_rules_of_this_stack_send_to_the_dead_letter_queue() -> None:
     policy, send = document("QueuePolicy"), Need("sqs:SendMessage", "the-queue", SERVICE | OF_THE_RULE)
     assert admits(policy, "events.amazonaws.com", send)
-    assert [change for change in spoiled(send, OF_THE_RULE) if admits(policy, "events.amazonaws.com", change)] == []
+    assert not admits(policy, "events.amazonaws.com", Need("sqs:SendMessage", "the-queue", SERVICE))
+    another = {"aws:SourceArn": f"arn:aws:events:eu-west-1:{ACCOUNT}:rule/{STACK}-VpcEndpointCalls-1A2B"}
+    assert not admits(policy, "events.amazonaws.com", changed(send, another))
     assert not admits(policy, "events.amazonaws.com", changed(send, {"aws:SecureTransport": "false"}))
     assert not admits(policy, "sns.amazonaws.com", send)
     assert not admits(document("FailedQueuePolicy"), "events.amazonaws.com", send)
+
+
+@of_every_rule
+def test_every_rule_of_this_stack_may_send_to_the_dead_letter_queue(rule: str) -> None:
+    send = Need("sqs:SendMessage", "the-queue", SERVICE | {"aws:SourceArn": f"${{{rule}.Arn}}"})
+    assert admits(document("QueuePolicy"), "events.amazonaws.com", send)
+
+
+@pytest.mark.parametrize("policy", ["QueuePolicy", "FailedQueuePolicy"])
+def test_nobody_plants_an_event_that_a_redrive_would_hand_over(policy: str) -> None:
+    """In one account a right of the caller's own is enough, unless the queue denies it."""
+    (refused,) = [s for s in document(policy)["Statement"] if s["Sid"] == "NobodyElseSends"]
+    (read,) = roles._read("", {"Statement": [refused]})
+    person = {"aws:PrincipalIsAWSService": "false", "aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:user/mallory"}
+    send = Need("sqs:SendMessage", "the-queue", person)
+    assert (refused["Effect"], refused["Principal"]) == ("Deny", "*")
+    assert replace(send, resource=read.resources[0]).met_by(read)
+    ours = {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/holdfast/watch"}
+    assert not replace(changed(send, ours), resource=read.resources[0]).met_by(read)
+    assert not replace(changed(send, {"aws:PrincipalIsAWSService": "true"}), resource=read.resources[0]).met_by(read)
 
 
 @pytest.mark.parametrize("action", ["kms:Decrypt", "kms:GenerateDataKey"])
