@@ -4,17 +4,21 @@ Why: since 2023 every bucket has some encryption, so "is encrypted" always passe
 key (a foreign one makes the data somebody else's to read or to lose), and the bucket key, without which many small
 files throttle KMS: the classic outage of a data lake.
 
-Restored: algorithm, key and bucket key, and with `block_sse_c` the refusal of customer-provided keys (SSE-C). What S3
-answers for blocked encryption types is carried back. Stronger than required is compliant. Buckets that take a load
-balancer's logs, and `sse_s3_buckets`, may stay on SSE-S3, since those logs would be lost under KMS.
+Restored: algorithm, key and bucket key, and with `block_sse_c` the refusal of customer-provided keys (SSE-C). Only what
+is wrong is changed: an accepted key and a stronger algorithm stay, and what S3 answers for blocked encryption types is
+carried back. Where a key is refused and the settings name none, even if they ask for SSE-S3 only, S3's AWS-managed key
+takes its place, so that KMS still records every use. Buckets that take a load balancer's logs, and `sse_s3_buckets`,
+need no more than SSE-S3, and go back to it from a refused key, since those logs would be lost under KMS.
 
-Can't: use a key from the settings that is missing, disabled or in another Region (S3 would accept it, and every later
-upload would fail); change a directory bucket, whose key is chosen once for its life.
+Can't: put a bucket under a key of the settings that is missing, disabled, in another Region or closed to Holdfast (S3
+would accept it, and every later upload might fail); see a load balancer in a policy that Holdfast may not read; change
+a directory bucket, whose key is chosen once for its life. The AWS-managed key is not for buckets that other accounts
+use (S3 user guide, "Using encryption for cross-account operations") or that take S3's access logs: `sse_s3_buckets`.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
@@ -100,17 +104,35 @@ def read(case: Case[Bucket, Settings], aws: Aws) -> Bucket:
     )
     if not any(faults(bucket, case)) or case.target.service == DIRECTORY:
         return bucket
-    policy = unless("NoSuchBucketPolicy", s3.get_bucket_policy, Bucket=name)
-    balanced = policy is not None and admits_balancer(policy["Policy"])
+    policy = unless("NoSuchBucketPolicy AccessDenied", s3.get_bucket_policy, Bucket=name)
+    balanced = policy is not None and admits_balancer(policy["Policy"], case.target)
     return replace(bucket, balanced=balanced, key_fault=key_fault(case, aws))
 
 
-def admits_balancer(policy: str) -> bool:
-    """True if the policy names a load balancer's log delivery as a principal of an Allow."""
-    statements = listed(json.loads(policy).get("Statement"))
-    named = (mapping(s.get("Principal")).values() for s in statements if s.get("Effect") == "Allow")
-    principals = {part for values in named for value in listed(list(values)) for part in str(value).split(":")}
-    return bool(principals & BALANCERS)
+def admits_balancer(policy: str, bucket: Arn) -> bool:
+    """True if a statement allows a load balancer's log delivery to put objects into the bucket."""
+    try:
+        statements = listed(mapping(json.loads(policy)).get("Statement"))
+    except ValueError:
+        return False
+    return any(delivers(mapping(statement), bucket) for statement in statements)
+
+
+def delivers(statement: Mapping[str, Any], bucket: Arn) -> bool:
+    """NotPrincipal, NotAction and NotResource are nobody's way to admit log delivery: they don't count."""
+    principals = listed(list(mapping(statement.get("Principal")).values()))
+    return (
+        statement.get("Effect") == "Allow"
+        and any(part in BALANCERS for name in principals for part in str(name).split(":"))
+        and any(fnmatchcase("s3:putobject", str(action).lower()) for action in listed(statement.get("Action")))
+        and any(reaches(str(resource), bucket) for resource in listed(statement.get("Resource")))
+    )
+
+
+def reaches(resource: str, bucket: Arn) -> bool:
+    """True if a policy's resource is about objects of the bucket, and not only about the bucket itself."""
+    head, slash, _ = resource.partition("/")
+    return fnmatchcase(bucket, head) and bool(slash or head.endswith("*"))
 
 
 def key_fault(case: Case[Bucket, Settings], aws: Aws) -> str:
@@ -120,9 +142,9 @@ def key_fault(case: Case[Bucket, Settings], aws: Aws) -> str:
         return ""
     if Arn(arn).region != case.here.region:
         return f"in {Arn(arn).region}, not in {case.here.region}"
-    key = unless("NotFoundException", aws.client("kms").describe_key, KeyId=arn)
+    key = unless("NotFoundException AccessDeniedException", aws.client("kms").describe_key, KeyId=arn)
     if key is None:
-        return "missing"
+        return "missing, or closed to Holdfast"
     state, spec = key["KeyMetadata"].get("KeyState", ""), key["KeyMetadata"].get("KeySpec", "SYMMETRIC_DEFAULT")
     return "" if (state, spec) == ("Enabled", "SYMMETRIC_DEFAULT") else f"{state}, {spec}"
 
@@ -136,16 +158,10 @@ def evaluate(bucket: Bucket, case: Case[Bucket, Settings]) -> Violation | None:
         return Violation(
             what, todo="A directory bucket keeps its first key: make a new one, move the data, delete this."
         )
-    algorithm, key = required(bucket, case.settings)
-    if key and bucket.key_fault:
-        return Violation(what, todo=f"The key in the settings can't be used ({bucket.key_fault}): correct {key}.")
-    blocked = tuple({*bucket.blocked, "SSE-C"} - {"NONE"}) if case.settings.block_sse_c else bucket.blocked
-    bucket_key = algorithm == "aws:kms" and case.settings.bucket_key
-    return Violation(
-        what,
-        fix=(put(bucket.name, algorithm, key, bucket_key, blocked),),
-        undo=(put(bucket.name, bucket.algorithm, bucket.key, bucket.bucket_key, bucket.blocked),),
-    )
+    goal = mended(bucket, case)
+    if bucket.key_fault and goal.key not in ("", bucket.key):
+        return Violation(what, todo=f"The key in the settings can't be used ({bucket.key_fault}): correct {goal.key}.")
+    return Violation(what, fix=(put(goal),), undo=(put(bucket),))
 
 
 def faults(bucket: Bucket, case: Case[Bucket, Settings]) -> Iterator[str]:
@@ -160,9 +176,29 @@ def faults(bucket: Bucket, case: Case[Bucket, Settings]) -> Iterator[str]:
         yield "customer-provided keys (SSE-C) are allowed"
 
 
+def mended(bucket: Bucket, case: Case[Bucket, Settings]) -> Bucket:
+    """The bucket as the fix leaves it: no weaker than it was, unless it has to be on SSE-S3."""
+    settings, (least, key) = case.settings, required(bucket, case.settings)
+    algorithm = least
+    if accepted(bucket.key, key, case):
+        algorithm, key = max(bucket.algorithm, least, key=strength), bucket.key
+    elif not on_sse_s3(bucket, settings):
+        known = bucket.algorithm if bucket.algorithm in STRENGTH else "aws:kms"  # another may take no key
+        algorithm = max(known, least, key=strength)
+    bucket_key = bucket.bucket_key and algorithm == bucket.algorithm
+    if algorithm == "aws:kms" and (least != "AES256" or key != bucket.key):
+        bucket_key = settings.bucket_key
+    blocked = tuple({*bucket.blocked, "SSE-C"} - {"NONE"}) if settings.block_sse_c else bucket.blocked
+    return replace(bucket, algorithm=algorithm, key=key, bucket_key=bucket_key, blocked=blocked)
+
+
+def on_sse_s3(bucket: Bucket, wanted: Settings) -> bool:
+    return bucket.balanced or any(fnmatchcase(bucket.name, pattern) for pattern in wanted.sse_s3_buckets)
+
+
 def required(bucket: Bucket, wanted: Settings) -> tuple[str, str]:
-    """Algorithm and key for this bucket."""
-    if bucket.balanced or any(fnmatchcase(bucket.name, pattern) for pattern in wanted.sse_s3_buckets):
+    """The least algorithm for this bucket, and the key that goes with it."""
+    if on_sse_s3(bucket, wanted):
         return "AES256", ""
     if wanted.algorithm == "aws:kms:dsse" and bucket.name.endswith("--x-s3"):
         return "aws:kms", wanted.key_arn or ""  # directory buckets know no DSSE
@@ -177,22 +213,25 @@ def strength(algorithm: str) -> int:
 def accepted(key: str, wanted: str, case: Case[Bucket, Settings]) -> bool:
     """A key is judged by what can't resolve to another account's: an id or an alias means whatever the caller has.
 
-    S3 takes any text for a key (S3 API, PutBucketEncryption), and then no upload works.
+    Where none is wanted, those of this account do, among them the AWS-managed one, which S3 leaves out or gives the ARN
+    of its alias; nobody can move that (KMS API, CreateAlias). S3 takes any text for a key (S3 API,
+    PutBucketEncryption), and then no upload works.
     """
-    if key in (wanted, *case.settings.accepted_key_arns):
+    named = case.settings.key_arn
+    if key in case.settings.accepted_key_arns or (named and key in (named, Arn(named).name)):
         return True
-    if wanted:
-        return key == Arn(wanted).name
-    return key == "" or re.fullmatch(re.escape(case.here.arn("kms", "key/")) + r"[\w-]+", key) is not None
+    ours = re.escape(case.here.arn("kms", "key/")) + r"[\w-]+"
+    managed = ("", case.here.arn("kms", "alias/aws/s3"))
+    return not wanted and (key in managed or re.fullmatch(ours, key) is not None)
 
 
-def put(name: str, algorithm: str, key: str, bucket_key: bool, blocked: tuple[str, ...]) -> ApiCall:
-    default = {"SSEAlgorithm": algorithm} | ({"KMSMasterKeyID": key} if key else {})
-    rule: dict[str, Any] = {"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": bucket_key}
-    if blocked:
-        rule["BlockedEncryptionTypes"] = {"EncryptionType": sorted(blocked)}
-    configuration = {"Rules": [rule]}
-    return ApiCall("s3", "put_bucket_encryption", {"Bucket": name, "ServerSideEncryptionConfiguration": configuration})
+def put(bucket: Bucket) -> ApiCall:
+    default = {"SSEAlgorithm": bucket.algorithm} | ({"KMSMasterKeyID": bucket.key} if bucket.key else {})
+    rule: dict[str, Any] = {"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": bucket.bucket_key}
+    if bucket.blocked:
+        rule["BlockedEncryptionTypes"] = {"EncryptionType": sorted(bucket.blocked)}
+    parameters = {"Bucket": bucket.name, "ServerSideEncryptionConfiguration": {"Rules": [rule]}}
+    return ApiCall("s3", "put_bucket_encryption", parameters)
 
 
 handler = Guardrail(

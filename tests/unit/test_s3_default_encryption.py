@@ -9,14 +9,19 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from holdfast import Arn, Aws, Case, Event, Misshapen, SharedSettings, shape
+from holdfast.world import World
 from holdfast_cli import project
+from hypothesis import given
+from hypothesis import strategies as st
 from moto import mock_aws
-from support import HERE, ME, REGION, call, make_bucket, world
+from support import HERE, ME, REGION, account, call, make_bucket, run, world
 
 guardrail = project.load("s3-default-encryption")
 KEY = f"arn:aws:kms:{REGION}:{ME}:key/1111aaaa-22bb-33cc-44dd-5555eeee6666"
 OTHER = KEY.replace("1111aaaa", "9999ffff")
 FOREIGN = KEY.replace(ME, "999999999999")
+MANAGED = f"arn:aws:kms:{REGION}:{ME}:alias/aws/s3"
+KEYS = ("", KEY, OTHER, FOREIGN, MANAGED, MANAGED.replace(ME, "999999999999"), "alias/mine", KEY.rpartition("/")[2])
 SSE_S3 = guardrail.Bucket("lake", "AES256", "", False, ())
 KMS = guardrail.Bucket("lake", "aws:kms", KEY, True, ())
 OK = AWSResponse("https://example.com", 200, HTTPHeaders(), None)
@@ -48,6 +53,10 @@ def rule(violation: Any) -> Any:
         (replace(KMS, key=""), {"key_arn": None}),
         (replace(KMS, key=""), {"algorithm": "AES256", "key_arn": None}),
         (replace(KMS, algorithm="aws:fsx", key=KEY), {}),
+        (replace(KMS, key=MANAGED), {"key_arn": None}),
+        (replace(KMS, key=MANAGED), {"algorithm": "AES256", "key_arn": None}),
+        (replace(KMS, key=FOREIGN), {"key_arn": FOREIGN, "sse_s3_buckets": ["lake"]}),
+        (replace(KMS, key=FOREIGN, balanced=True), {"key_arn": FOREIGN}),
     ],
 )
 def test_what_is_as_strong_as_wanted_is_compliant(bucket: Any, settings: dict[str, Any]) -> None:
@@ -63,6 +72,8 @@ def test_what_is_as_strong_as_wanted_is_compliant(bucket: Any, settings: dict[st
         (replace(KMS, key=FOREIGN), {}, f"the key is {FOREIGN}"),
         (replace(KMS, key=""), {}, "the key is the AWS-managed one"),
         (replace(KMS, key="alias/mine"), {}, "the key is alias/mine"),
+        (replace(KMS, key=MANAGED), {}, f"the key is {MANAGED}"),
+        (replace(KMS, key="alias/aws/s3"), {"key_arn": None}, "the key is alias/aws/s3"),
         (replace(KMS, key=FOREIGN), {"algorithm": "AES256", "key_arn": None}, f"the key is {FOREIGN}"),
         (replace(KMS, key="alias/mine"), {"algorithm": "AES256", "key_arn": None}, "the key is alias/mine"),
         (replace(KMS, bucket_key=False), {}, "the bucket key is off"),
@@ -75,6 +86,98 @@ def test_what_is_weaker_or_somebody_elses_is_a_violation(bucket: Any, settings: 
     violation = decide(bucket, **settings)
     assert violation.what == f"default encryption of lake: {what}"
     assert violation.fix
+
+
+@pytest.mark.parametrize(
+    ("bucket", "settings", "algorithm", "key", "bucket_key"),
+    [
+        (replace(KMS, bucket_key=False), {"key_arn": None}, "aws:kms", KEY, True),
+        (replace(KMS, key=MANAGED, bucket_key=False), {"key_arn": None}, "aws:kms", MANAGED, True),
+        (replace(KMS, key=OTHER, bucket_key=False), {"accepted_key_arns": [OTHER]}, "aws:kms", OTHER, True),
+        (replace(KMS, key=OTHER), {"algorithm": "aws:kms:dsse", "key_arn": None}, "aws:kms:dsse", OTHER, False),
+        (replace(KMS, algorithm="aws:kms:dsse", key=FOREIGN), {}, "aws:kms:dsse", KEY, True),
+        (replace(KMS, algorithm="aws:fsx", key=FOREIGN), {}, "aws:kms", KEY, True),
+        (replace(KMS, key=FOREIGN), {"key_arn": None}, "aws:kms", "", True),
+        (replace(KMS, key=FOREIGN, bucket_key=False), {"algorithm": "AES256", "key_arn": None}, "aws:kms", "", True),
+        (replace(KMS, key=FOREIGN), {"sse_s3_buckets": ["lake"]}, "AES256", "", False),
+        (SSE_S3, {"block_sse_c": True, "sse_s3_buckets": ["lake"]}, "AES256", "", False),
+        (replace(SSE_S3, bucket_key=True), {"block_sse_c": True, "sse_s3_buckets": ["lake"]}, "AES256", "", True),
+        (replace(SSE_S3, bucket_key=True), {"algorithm": "aws:kms:dsse"}, "aws:kms:dsse", KEY, False),
+        (replace(KMS, balanced=True), {"block_sse_c": True}, "aws:kms", KEY, True),
+        (
+            replace(KMS, bucket_key=False),
+            {"algorithm": "AES256", "key_arn": None, "block_sse_c": True},
+            "aws:kms",
+            KEY,
+            False,
+        ),
+        (
+            replace(KMS, algorithm="aws:kms:dsse", key=OTHER, bucket_key=False),
+            {"accepted_key_arns": [OTHER], "block_sse_c": True},
+            "aws:kms:dsse",
+            OTHER,
+            False,
+        ),
+    ],
+)
+def test_a_fix_changes_only_what_is_wrong(
+    bucket: Any, settings: dict[str, Any], algorithm: str, key: str, bucket_key: bool
+) -> None:
+    fixed = after(decide(bucket, **settings), bucket)
+    assert (fixed.algorithm, fixed.key, fixed.bucket_key) == (algorithm, key, bucket_key)
+
+
+def after(violation: Any, bucket: Any) -> Any:
+    """The bucket as S3 would have it after the fix."""
+    found = rule(violation)
+    default = found["ApplyServerSideEncryptionByDefault"]
+    blocked = tuple(found.get("BlockedEncryptionTypes", {}).get("EncryptionType", ()))
+    key = default.get("KMSMasterKeyID", "")
+    return replace(
+        bucket, algorithm=default["SSEAlgorithm"], key=key, bucket_key=found["BucketKeyEnabled"], blocked=blocked
+    )
+
+
+def any_settings(algorithm: str) -> st.SearchStrategy[dict[str, Any]]:
+    keys = st.none() if algorithm == "AES256" else st.sampled_from((None, KEY, FOREIGN))
+    return st.fixed_dictionaries(
+        {
+            "algorithm": st.just(algorithm),
+            "key_arn": keys,
+            "accepted_key_arns": st.lists(st.sampled_from((OTHER, FOREIGN)), unique=True),
+            "bucket_key": st.booleans(),
+            "block_sse_c": st.booleans(),
+            "sse_s3_buckets": st.sampled_from(([], ["lake"])),
+        }
+    )
+
+
+SETTINGS = st.sampled_from(guardrail.STRENGTH).flatmap(any_settings)
+BUCKETS = st.builds(
+    guardrail.Bucket,
+    st.just("lake"),
+    st.sampled_from(guardrail.STRENGTH),
+    st.sampled_from(KEYS),
+    st.booleans(),
+    st.sampled_from(((), ("NONE",), ("SSE-C",))),
+    st.booleans(),
+).map(lambda bucket: replace(bucket, key="" if bucket.algorithm == "AES256" else bucket.key))
+
+
+@given(BUCKETS, SETTINGS)
+def test_a_fixed_bucket_is_compliant_no_weaker_and_keeps_an_accepted_key(bucket: Any, settings: dict[str, Any]) -> None:
+    violation = decide(bucket, **settings)
+    if violation is None:
+        return
+    fixed, refused = after(violation, bucket), "the key is" in violation.what
+    assert decide(fixed, **settings) is None
+    if not (refused and (bucket.balanced or settings["sse_s3_buckets"])):
+        assert guardrail.strength(fixed.algorithm) >= guardrail.strength(bucket.algorithm)
+    if bucket.algorithm != "AES256" and not refused:
+        assert fixed.key == bucket.key
+    assert fixed.key in (("",) if fixed.algorithm == "AES256" else (bucket.key, settings["key_arn"], ""))
+    (undo,) = violation.undo
+    assert after(replace(violation, fix=(undo,)), fixed) == bucket
 
 
 def test_the_fix_carries_back_what_s3_says_of_blocked_types() -> None:
@@ -122,6 +225,12 @@ def test_a_key_that_cannot_be_used_is_never_written() -> None:
     assert violation.what == "default encryption of lake: the algorithm is AES256, not aws:kms"
 
 
+def test_a_key_that_is_not_written_anew_may_have_a_fault() -> None:
+    closed = replace(KMS, key_fault="missing, or closed to Holdfast")
+    assert decide(replace(closed, bucket_key=False)).fix
+    assert decide(replace(closed, key=FOREIGN, balanced=True)).fix
+
+
 def test_a_balancers_bucket_is_freed_from_a_foreign_key_without_ours() -> None:
     fixed = rule(decide(replace(KMS, key=FOREIGN, balanced=True)))
     assert fixed["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
@@ -140,20 +249,56 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         shape.parse(guardrail.Settings, {"algorithm": "AES256", "key_arn": KEY})
 
 
+DELIVERY = {
+    "Effect": "Allow",
+    "Principal": {"AWS": "arn:aws:iam::127311923021:root"},
+    "Action": "s3:PutObject",
+    "Resource": "arn:aws:s3:::lake/logs/AWSLogs/123456789012/*",
+}
+
+
+def without(*elements: str) -> dict[str, Any]:
+    return {name: value for name, value in DELIVERY.items() if name not in elements}
+
+
 @pytest.mark.parametrize(
-    ("policy", "admits"),
+    ("statement", "admits"),
     [
-        ({"Effect": "Allow", "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}}, True),
-        ({"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::127311923021:root"}}, True),
-        ({"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam::1:root", "156460612806"]}}, True),
-        ({"Effect": "Deny", "Principal": {"AWS": "127311923021"}}, False),
-        ({"Effect": "Allow", "Principal": "*"}, False),
-        ({"Effect": "Allow", "NotPrincipal": {"AWS": "127311923021"}}, False),
+        (DELIVERY, True),
+        (DELIVERY | {"Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}}, True),
+        (DELIVERY | {"Principal": {"AWS": ["arn:aws:iam::1:root", "156460612806"]}}, True),
+        (DELIVERY | {"Effect": "Deny"}, False),
+        (DELIVERY | {"Principal": "*"}, False),
+        (without("Principal") | {"NotPrincipal": {"AWS": "127311923021"}}, False),
+        (DELIVERY | {"Action": ["s3:GetObject", "s3:putobject"]}, True),
+        (DELIVERY | {"Action": "S3:Put*"}, True),
+        (DELIVERY | {"Action": "s3:*"}, True),
+        (DELIVERY | {"Action": "*"}, True),
+        (DELIVERY | {"Action": "s3:GetBucketLocation"}, False),
+        (DELIVERY | {"Action": "s3:PutObjectAcl"}, False),
+        (without("Action") | {"NotAction": "s3:DeleteObject"}, False),
+        (DELIVERY | {"Resource": ["arn:aws:s3:::other/*", "arn:aws:s3:::lake/*"]}, True),
+        (DELIVERY | {"Resource": "arn:aws:s3:::la?e/*"}, True),
+        (DELIVERY | {"Resource": "arn:aws:s3:::lake*"}, True),
+        (DELIVERY | {"Resource": "*"}, True),
+        (DELIVERY | {"Resource": "arn:aws:s3:::lake"}, False),
+        (DELIVERY | {"Resource": "arn:aws:s3:::other/*"}, False),
+        (DELIVERY | {"Resource": "arn:aws:s3:::lakeside/*"}, False),
+        (without("Resource") | {"NotResource": "arn:aws:s3:::other/*"}, False),
     ],
 )
-def test_a_load_balancers_delivery_is_seen_in_a_policy(policy: dict[str, Any], admits: bool) -> None:
-    assert guardrail.admits_balancer(json.dumps({"Statement": policy})) is admits
-    assert guardrail.admits_balancer(json.dumps({"Statement": [{"Effect": "Deny"}, policy]})) is admits
+def test_a_load_balancers_delivery_is_seen_in_a_policy(statement: dict[str, Any], admits: bool) -> None:
+    lake = HERE.bucket("lake")
+    assert guardrail.admits_balancer(json.dumps({"Statement": statement}), lake) is admits
+    assert guardrail.admits_balancer(json.dumps({"Statement": [{"Effect": "Deny"}, statement]}), lake) is admits
+
+
+@pytest.mark.parametrize(
+    "policy",
+    ["", "[]", "null", "{}", '{"Statement": ["x", null, 1]}', '{"Statement": {"Effect": "Allow", "Principal": [1]}}'],
+)
+def test_an_odd_policy_admits_nobody(policy: str) -> None:
+    assert not guardrail.admits_balancer(policy, HERE.bucket("lake"))
 
 
 @pytest.mark.parametrize(
@@ -178,6 +323,37 @@ def test_what_s3_leaves_out_is_its_own_default(rule: dict[str, Any], seen: tuple
     settings = guardrail.Settings(algorithm="aws:kms:dsse")
     case: Case[Any, Any] = Case(Arn("arn:aws:s3:::lake"), settings, SharedSettings(), None, HERE)
     assert guardrail.read(case, here.aws) == guardrail.Bucket("lake", *seen)
+
+
+def denied(code: str) -> Any:
+    refusal = AWSResponse("https://example.com", 403, HTTPHeaders(), None)
+    return cast(Any, lambda **_: (refusal, {"Error": {"Code": code, "Message": "no"}}))
+
+
+def test_a_policy_or_key_that_is_closed_to_holdfast_does_not_keep_the_bucket_from_being_looked_at() -> None:
+    here = world("s3-default-encryption")
+    said: Any = {"ServerSideEncryptionConfiguration": {"Rules": [{}]}}
+    here.aws.session.register("before-call.s3.GetBucketEncryption", cast(Any, lambda **_: (OK, said)))
+    here.aws.session.register("before-call.s3.GetBucketPolicy", denied("AccessDenied"))
+    here.aws.session.register("before-call.kms.DescribeKey", denied("AccessDeniedException"))
+    settings = guardrail.Settings(algorithm="aws:kms", key_arn=KEY)
+    case: Case[Any, Any] = Case(Arn("arn:aws:s3:::lake"), settings, SharedSettings(), None, HERE)
+    found = guardrail.read(case, here.aws)
+    assert found == replace(SSE_S3, key_fault="missing, or closed to Holdfast")
+    assert guardrail.evaluate(found, case).todo == (
+        f"The key in the settings can't be used (missing, or closed to Holdfast): correct {KEY}."
+    )
+
+
+def test_a_denied_policy_does_not_keep_the_fix_from_being_made() -> None:
+    with account():
+        make_bucket()
+        event = call("s3", "PutBucketEncryption", {"bucketName": "lake"})
+
+        def deny(here: World) -> None:
+            here.aws.session.register("before-call.s3.GetBucketPolicy", denied("AccessDenied"))
+
+        assert run("s3-default-encryption", event, {"algorithm": "aws:kms"}, hook=deny).outcome == "remediated"
 
 
 @pytest.mark.parametrize("fault", ["", "missing", "Disabled, SYMMETRIC_DEFAULT", "Enabled, RSA_2048", "in us-east-1"])
