@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import boto3
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.vpcs import VPCEndPoint
 from support import HERE, ME, REGION, Incident, call, incident
@@ -29,7 +30,21 @@ def create_once(backend: EC2Backend, **given: Any) -> VPCEndPoint:
     """moto keeps a client token and takes no notice of it. EC2 API, "Ensuring idempotency": it makes one of the two."""
     token = given.get("client_token")
     twin = (made for made in backend.vpc_end_points.values() if token and made.client_token == token)
-    return next(twin, None) or create_anew(backend, **given)
+    if found := next(twin, None):
+        return found
+    for other in backend.vpc_end_points.values():
+        if (other.vpc_id, other.service_name, other.state) == (given["vpc_id"], given["service_name"], "available"):
+            refuse_a_second(other, given)
+    return create_anew(backend, **given)
+
+
+def refuse_a_second(other: VPCEndPoint, given: dict[str, Any]) -> None:
+    """moto makes any. PrivateLink guide, "Gateway endpoints": a route table has one for a service, a VPC one name."""
+    if {*(other.route_table_ids or ())} & {*(given.get("route_table_ids") or ())}:
+        raise EC2ClientError("RouteAlreadyExists", "the route table already has a route with the prefix list")
+    both_named = other.private_dns_enabled and given.get("private_dns_enabled")
+    if other.vpc_endpoint_type == given.get("endpoint_type") == "Interface" and both_named:
+        raise EC2ClientError("InvalidParameter", "there is already a conflicting DNS domain in the VPC")
 
 
 setattr(EC2Backend, "create_vpc_endpoint", create_once)  # noqa: B010 - mypy takes no other function for it
