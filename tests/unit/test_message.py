@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from holdfast import message
 from holdfast.event import Actor
-from holdfast.message import clean, command, diff, envelope, mail, subject, tell
+from holdfast.message import SECRETS, clean, command, diff, envelope, mail, slim, subject, tell
 from holdfast.model import ApiCall, Record
+from holdfast.shape import plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import MALLORY, ME, REGION
@@ -172,6 +174,43 @@ def test_a_message_never_outgrows_sns() -> None:
     _, publish = tell(record, "topic", "default")
     assert len(publish.parameters["Message"].encode()) < 262_144
     assert json.loads(json.loads(publish.parameters["Message"])["default"])["target"] == RECORD.target
+
+
+@pytest.mark.parametrize("part", ["found", "left", "calls", "undo"])
+def test_what_cannot_fit_into_a_message_is_not_redacted_for_nothing(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte costs Lambda's smallest function seconds each time."""
+    seen: list[int] = []
+
+    class Counting:
+        def sub(self, replacement: Any, text: str) -> str:
+            seen.append(len(text))
+            return SECRETS.sub(replacement, text)
+
+    monkeypatch.setattr(message, "SECRETS", Counting())
+    huge: dict[str, Any] = {"a": ["x" * 2_000] * 500}
+    value = huge if part in ("found", "left") else (ApiCall("cloudtrail", "put_event_selectors", huge),)
+    tell(replace(RECORD, **{part: value}), "topic", "default")
+    assert sum(seen) < 10_000
+
+
+def test_of_what_is_too_large_the_bulkiest_is_left_out_and_says_so() -> None:
+    huge = {"a": "x" * 300_000}
+    record = replace(RECORD, found=huge)
+    assert slim(record, 1_000) == replace(record, found={"omitted": "too large for a message: see the ledger's record"})
+    assert slim(record, 1_000, "too large").found == {"omitted": "too large"}
+    assert slim(record, 400_000) is record
+    both = replace(RECORD, found=huge, left=huge)
+    assert slim(both, 400_000) == replace(slim(record, 1_000), left=huge)
+    assert slim(both, 0).calls == slim(both, 0).undo == ()
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(0, 3_000), min_size=4, max_size=4), st.integers(900, 9_000))
+def test_a_slim_record_is_no_longer_than_the_limit(lengths: list[int], limit: int) -> None:
+    found, left, fix, undo = ({"a": "é" * length} for length in lengths)
+    calls, back = (ApiCall("s3", "x", fix),), (ApiCall("s3", "x", undo),)
+    record = slim(replace(RECORD, found=found, left=left, calls=calls, undo=back), limit)
+    assert len(json.dumps(plain(record))) <= limit
 
 
 @settings(max_examples=25)

@@ -19,8 +19,8 @@ from holdfast.model import ApiCall, Record
 SUBJECT = 100  # characters, ASCII: SNS API, Publish
 LINE = 600
 LIMIT = 240_000  # bytes of a whole message: SNS and EventBridge refuse more than 256 KB
-OMITTED = {"omitted": "too large for a message; the ledger has it"}
-BULKY: dict[str, Any] = {"undo": (), "found": OMITTED, "left": OMITTED, "calls": ()}
+BULKY = ("undo", "found", "left", "calls")
+ELSEWHERE = "too large for a message: see the ledger's record"
 
 NAMED = (
     r"(?i:secret(?!smanager)|passw(?:or)?d|passphrase|\bpwd|(?:session|security|access|auth|refresh|id)[_-]?token"
@@ -78,17 +78,30 @@ def tell(record: Record, topic: str, bus: str) -> tuple[ApiCall, ...]:
 def _fitted(record: Record) -> tuple[str, str]:
     """The envelope's text and all forms in one, without as much of the bulky parts as doesn't fit.
 
-    It is measured when all is quoted: what somebody wrote into a policy may grow fourfold by that.
+    It is measured when all is quoted: what somebody wrote into a policy may grow sevenfold by that.
     """
-    dropped: dict[str, Any] = {}
-    for name in ("", *BULKY):
-        dropped |= {name: BULKY[name]} if name else {}
-        slim = replace(record, **dropped)
-        text = json.dumps(envelope(slim))
-        message = json.dumps({"default": text, "email": mail(slim), "sms": subject(slim)})
-        if len(message.encode()) <= LIMIT:
+    for limit in (LIMIT, LIMIT // 2, LIMIT // 4, LIMIT // 8, 0):
+        fit = slim(record, limit)
+        text = json.dumps(envelope(fit))
+        message = json.dumps({"default": text, "email": mail(fit), "sms": subject(fit)})
+        if len(message) <= LIMIT:
             break
     return text, message
+
+
+def slim(record: Record, limit: int, omitted: str = ELSEWHERE) -> Record:
+    """The record without its bulkiest parts, as many as take its JSON past the limit (bytes); `omitted` says so.
+
+    They go by their length alone: to redact and render a megabyte that nobody will see would cost whole seconds.
+    """
+    nothing: dict[str, Any] = {"undo": (), "found": {"omitted": omitted}, "left": {"omitted": omitted}, "calls": ()}
+    sizes = {name: len(json.dumps({name: part})) for name, part in shape.plain(record).items()}
+    for name in sorted(BULKY, key=lambda name: sizes[name], reverse=True):
+        if sum(sizes.values()) <= limit:
+            break
+        sizes[name] = len(json.dumps({name: nothing[name]}))
+        record = replace(record, **{name: nothing[name]})
+    return record
 
 
 def envelope(record: Record) -> dict[str, Any]:
