@@ -23,21 +23,32 @@ BULKY = ("undo", "found", "left", "calls")
 ELSEWHERE = "too large for a message: see the ledger's record"
 
 NAMED = (
-    r"(?i:secret(?!smanager)|passw(?:or)?d|passphrase|\bpwd|(?:session|security|access|auth|refresh|id)[_-]?token"
-    r"|(?:api|private)[_-]?key|authorization)"
+    r"(?i:(?<!\d{12}:)secret(?!smanager|arn)|passw(?:or)?d|pass(?:phrase|code)|(?<![a-z])(?:pwd|pass(?![\w-]))"
+    r"|(?:session|security|access|auth|refresh|id)[_-]?token|(?<![a-z])token(?![\w-])|credentials?(?![\w-])"
+    r"|(?:api|private|access|account)[_-]?key(?![_-]?id)|authorization)"
 )
 SECRET_NAME = re.compile(NAMED)
+# Each alternative ends soon, or takes all that it has looked at: what an attacker repeats must not cost its square.
 SECRETS = re.compile(
-    r"(?<![A-Z0-9])(?P<id>AKIA|ASIA)[A-Z0-9]{12,}"
-    r"|(?P<pem>-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----)(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
-    r"|(?P<url>(?i:signature|security-token|credential)(?:=|%3D))[^&\s\"',]+"
-    rf"|(?P<name>{NAMED}[\w-]{{0,60}}(?:\\*[\"'])?\s*[:=>]\s*(?P<quote>\\*[\"'])?(?i:(?:bearer|basic)\s+)?)"
-    r"(?(quote)(?s:(?!(?P=quote)).)+|[^\s\"'&,;}<]+)"
-    r"|(?:FwoG|FQoG|IQoJ|AQoD)[A-Za-z0-9/+=]{40,}"  # how session tokens begin
-    r"|\beyJ[\w-]{10,}\.[\w-]+\.[\w-]*"  # and JSON web tokens
-    r"|(?<![A-Za-z0-9/+=])(?=[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=]))"  # a secret access key: all sorts of characters
-    r"(?=[^A-Z]{0,39}[A-Z])(?=[^a-z]{0,39}[a-z])(?=[^0-9]{0,39}[0-9]).{40}"
+    r"(?<![A-Z0-9])(?P<id>AKIA|ASIA)[A-Z0-9]{12,}+"
+    r"|(?P<pem>-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)"
+    r"(?s:.*?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)"
+    r"|(?P<url>(?i:signature|security-token|credential)(?:=|%3D))[^&\s\"',]++"
+    rf"|(?P<name>{NAMED}[\w-]{{0,60}}(?:\\{{0,15}}[\"'])?\s*+"
+    r"(?:[=>]|%3[ADad]|:(?!\*(?:[\s\"',]|\Z)))\s*+(?P<quote>\\{0,15}[\"'])?"  # `:*` ends the ARN of a log group
+    r"(?i:(?:bearer|basic|digest|token)\s++)?)(?(quote)(?s:(?!(?P=quote)).)+|(?:(?!-----BEGIN )[^\s\"'&,;}<])++)"
+    rf"|(?P<flag>(?<![\w-])--[\w-]{{0,40}}?{NAMED}[\w-]{{0,60}}\s++)"
+    r"(?:\\{0,15}(?:\"[^\"]++|'[^']++)|[^\s\"'\\-][^\s\"']*+)"
+    r"|(?P<user>://[^\s/:@\"'<>]*+:)[^\s/@\"'<>]++(?=@)"
+    r"|(?P<hook>hooks\.slack\.com/(?:services|workflows|triggers)/)[\w/-]++"
+    r"|(?:FwoG|FQoG|IQoJ|AQoD)(?:[A-Za-z0-9/+=]|%2[BFbf]|%3[Dd]){20,}+"  # how session tokens begin
+    r"|(?<![A-Za-z0-9])eyJ[\w-]{16,}+(?:\.[\w-]*+){0,4}"  # and JSON web tokens, and GitHub's and Slack's
+    r"|(?:gh[opsur]|github_pat)_\w{20,}+|(?:xox[a-z]|xapp)-[\w-]{10,}+"
+    r"|(?<![A-Za-z0-9+])(?=[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=]))"  # a secret access key: all sorts of characters,
+    r"(?=[^A-Z]{0,39}[A-Z])(?=[^a-z]{0,39}[a-z])(?=[^0-9]{0,39}[0-9])"  # which change too often for words
+    r"(?=(?:[A-Z]?[a-z]++|[A-Z]++|[0-9]++|[/+]++){12}).{40}"
 )
+KEPT = ("id", "pem", "url", "name", "flag", "user", "hook")  # what is shown before a secret
 LINK = re.compile(r"(?i):(?=//)|(?<=\bwww)\.|(?<=\bmailto):")
 # A reader's program must not make a link, a tag or formatting of what somebody else wrote.
 MARKUP = str.maketrans({"`": "'", "<": "‹", ">": "›", "\\": "/"})
@@ -112,9 +123,9 @@ def envelope(record: Record) -> dict[str, Any]:
 def redacted(value: Any, hidden: bool = False) -> Any:
     """Without secrets, also where only the name beside a value says that it is one, as in a tag."""
     if isinstance(value, Mapping):
-        tag = any(SECRET_NAME.search(str(v)) for k, v in value.items() if k.lower().endswith(("key", "name")))
+        tag = any(_is_secret_name(v) for k, v in value.items() if k.lower().endswith(("key", "name")))
         return {
-            redacted(k): redacted(v, hidden or bool(SECRET_NAME.search(k)) or (tag and k.lower().endswith("value")))
+            redacted(k): redacted(v, hidden or _is_secret_name(k) or (tag and k.lower().endswith("value")))
             for k, v in value.items()
         }
     if isinstance(value, list):
@@ -124,8 +135,12 @@ def redacted(value: Any, hidden: bool = False) -> Any:
     return SECRETS.sub(_mask, value) if isinstance(value, str) else value
 
 
+def _is_secret_name(text: Any) -> bool:
+    return isinstance(text, str) and SECRET_NAME.search(text) is not None
+
+
 def _mask(found: "re.Match[str]") -> str:
-    return f"{found['id'] or found['pem'] or found['url'] or found['name'] or ''}[redacted]"
+    return f"{next(filter(None, found.group(*KEPT)), '')}[redacted]"
 
 
 def clean(text: Any, limit: int = LINE) -> str:
