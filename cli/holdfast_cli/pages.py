@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from holdfast import SharedSettings, shape
 from holdfast.guardrail import NoSettings
+from holdfast.message import FILLED_IN
 from holdfast.settings import PATH
 
 from holdfast_cli import project, template
@@ -196,14 +197,15 @@ def _own(calls: Iterable[str]) -> str:
 
 
 def _exempting(guardrail: str) -> Iterator[str]:
-    value = {"resource": "ARN", "owner": "WHO ANSWERS FOR IT", "reason": "WHY", "expires": "YYYY-MM-DD"}
+    value = {"resource": "ARN", "owner": "", "reason": "", "expires": "YYYY-MM-DD"}
     put = f"aws ssm put-parameter --type String --name {PATH}/exemptions/{guardrail}/NAME"
     yield "## Exempting something"
     yield (
-        "`resource` is an ARN, or a pattern with `*` and `?`. With `principal`, the ARN of a role or user, it counts\n"
-        "only for what that one does. `holdfast validate --exemption` checks a file of it."
+        "`resource` is an ARN, or a pattern with `*` and `?`; `owner` is who answers for it, `reason` why. With\n"
+        "`principal`, the ARN of a role or user, it counts only for what that one does. Until all is filled in, the\n"
+        "pattern has SSM refuse it. `holdfast validate --exemption` checks a file of it."
     )
-    yield f"```sh\n{put} \\\n  --value '{json.dumps(value)}'\n```"
+    yield f"```sh\n{put} \\\n  --value '{json.dumps(value)}' \\\n  --allowed-pattern '{FILLED_IN}'\n```"
 
 
 def _rights(guardrail: str) -> Iterator[str]:

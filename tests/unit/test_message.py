@@ -1,15 +1,18 @@
 """Messages: complete, readable, within SNS's limits, and safe whatever an attacker wrote into an event."""
 
 import json
+import re
+import shlex
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from holdfast import message
 from holdfast.event import Actor
-from holdfast.message import SECRETS, clean, command, diff, envelope, mail, slim, subject, tell
+from holdfast.message import SECRETS, clean, command, diff, envelope, exempting, mail, slim, subject, tell
 from holdfast.model import ApiCall, Record
-from holdfast.shape import plain
+from holdfast.settings import Exemption
+from holdfast.shape import parse, plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import MALLORY, ME, REGION
@@ -59,13 +62,62 @@ def test_a_mail_says_who_what_before_after_and_what_next() -> None:
         "If this was meant, exempt it (who answers for it, why, until when):\n"
         "  aws ssm put-parameter --region eu-west-1 --cli-input-json '"
         '{"Name": "/holdfast/exemptions/s3-vpc-only-policy/NAME", "Type": "String", "Value": '
-        '"{\\"resource\\": \\"arn:aws:s3:::lake\\", \\"owner\\": \\"YOU\\", \\"reason\\": \\"WHY\\", '
-        '\\"expires\\": \\"YYYY-MM-DD\\"}"}\'\n'
+        '"{\\"resource\\": \\"arn:aws:s3:::lake\\", \\"owner\\": \\"\\", \\"reason\\": \\"\\", '
+        '\\"expires\\": \\"YYYY-MM-DD\\"}", "AllowedPattern": '
+        r'''"^(\"?([^\"\\\\]|\\\\.))*\"20[0-9]{2}-[01][0-9]-[0-9]{2}(\"|T)(\"?([^\"\\\\]|\\\\.))*$"'''
+        "}'\n"
         "and then undo what was done:\n"
         """  aws s3api delete-bucket-policy --region eu-west-1 --cli-input-json '{"Bucket": "lake"}'\n"""
         "\n"
         "Record 1767225600-1234"
     )
+
+
+@pytest.mark.parametrize(
+    "blanks",
+    [
+        {},
+        {"owner": "data"},
+        {"owner": "data", "reason": "a migration"},
+        {"owner": "data", "expires": "2027-01-31"},
+        {"reason": "a migration", "expires": "2027-01-31"},
+        {"owner": "data", "reason": "a migration", "expires": "31.01.2027"},
+        {"owner": "data", "reason": "a migration", "expires": "soon"},
+    ],
+)
+def test_an_exemption_is_refused_by_ssm_until_it_is_filled_in(blanks: dict[str, str]) -> None:
+    """Stored as it is proposed, it would be a parameter that makes no sense, and stop the guardrail."""
+    put = exempting(RECORD).parameters
+    value = json.dumps(json.loads(put["Value"]) | blanks)
+    assert not re.search(put["AllowedPattern"], value)
+    assert not re.fullmatch(put["AllowedPattern"], value)
+    assert len(put["AllowedPattern"]) <= 1_024
+
+
+@pytest.mark.parametrize(
+    "filled",
+    [
+        {"owner": "data", "reason": "a migration", "expires": "2027-01-31"},
+        {"owner": "d", "reason": 'the "lake"', "expires": "2027-12-01T08:30Z", "principal": MALLORY},
+        {"owner": "ann@example.com", "reason": "JIRA-1: a\\b ü", "expires": "2030-10-09T08:30:00"},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_every_exemption_that_is_filled_in_is_taken_by_ssm(
+    filled: dict[str, str], indent: int | None, backwards: bool
+) -> None:
+    put = exempting(RECORD).parameters
+    value = json.loads(put["Value"]) | filled
+    parse(Exemption, value)
+    text = json.dumps(dict(reversed(value.items())) if backwards else value, indent=indent)
+    assert re.search(put["AllowedPattern"], text)
+    assert re.fullmatch(put["AllowedPattern"], text)
+
+
+def test_a_shell_gives_ssm_what_was_proposed() -> None:
+    words = shlex.split(command(exempting(RECORD), REGION))
+    assert json.loads(words[-1]) == exempting(RECORD).parameters
 
 
 def test_an_audit_shows_the_calls_it_would_have_made_and_no_diff() -> None:

@@ -49,6 +49,9 @@ SECRETS = re.compile(
     r"(?=(?:[A-Z]?[a-z]++|[A-Z]++|[0-9]++|[/+]++){12}).{40}"
 )
 KEPT = ("id", "pem", "url", "name", "flag", "user", "hook")  # what is shown before a secret
+# Refuses an exemption with a blank field or without a date. SSM API, PutParameter, says neither which flavour of
+# patterns it takes nor whether one must match the whole value: this one is the same in all.
+FILLED_IN = r'^("?([^"\\]|\\.))*"20[0-9]{2}-[01][0-9]-[0-9]{2}("|T)("?([^"\\]|\\.))*$'
 LINK = re.compile(r"(?i):(?=//)|(?<=\bwww)\.|(?<=\bmailto):")
 # A reader's program must not make a link, a tag or formatting of what somebody else wrote.
 MARKUP = str.maketrans({"`": "'", "<": "‹", ">": "›", "\\": "/"})
@@ -218,10 +221,14 @@ def _next_steps(record: Record) -> Iterator[str]:
 
 
 def exempting(record: Record) -> ApiCall:
-    """The call that exempts the target; its owner, reason and expiry are for the reader to fill in."""
-    value = {"resource": record.target, "owner": "YOU", "reason": "WHY", "expires": "YYYY-MM-DD"}
+    """The call that exempts the target; its owner, reason and expiry are for the reader to fill in.
+
+    Until they are, SSM refuses it: a parameter that makes no sense would stop the whole guardrail.
+    """
+    value = {"resource": record.target, "owner": "", "reason": "", "expires": "YYYY-MM-DD"}
     name = f"/holdfast/exemptions/{record.guardrail}/NAME"
-    return ApiCall("ssm", "put_parameter", {"Name": name, "Type": "String", "Value": json.dumps(value)})
+    parameter = {"Name": name, "Type": "String", "Value": json.dumps(value), "AllowedPattern": FILLED_IN}
+    return ApiCall("ssm", "put_parameter", parameter)
 
 
 def command(call: ApiCall, region: str) -> str:
