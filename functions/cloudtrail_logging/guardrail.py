@@ -97,7 +97,7 @@ def evaluate(trail: Trail, case: Known) -> Violation | None:
     wrong, changed = [*faults(trail, must)], [*drift(trail, must, known)]
     if not (wrong or changed):
         return None
-    what = f"trail {case.target.name}: {'; '.join(wrong + changed)}"
+    what = f"trail {case.target.name} is amiss: {'; '.join(wrong + changed)}"
     if trail.organisation or (known and known.organisation):
         return Violation(what, todo=f"Only its organisation's management account, {case.target.account}, can mend it.")
     owned = bool(case.shared.baseline_principals)
@@ -175,7 +175,7 @@ def advice(trail: Trail, known: Trail | None, case: Known) -> Iterator[str]:
     elif blind(trail.selectors):
         yield f"Since its selectors were changed it recorded too little. {HISTORY}"
     if trail.delivery_error:
-        yield f"S3 answers {trail.delivery_error}: let CloudTrail write to the bucket and use the key."
+        yield f"S3 answers {trail.delivery_error}, so let CloudTrail write to the bucket and use the key."
     if trail.obstacle:
         yield f"It can't be as it was: {trail.obstacle}. Mend that, and the next look restores it."
     if known and any(trail.sends[name] != known.sends[name] for name in withheld(known, case)):
@@ -186,7 +186,7 @@ def gone(case: Known) -> Violation | None:
     """Without a baseline nobody knows how to make it again."""
     if case.baseline is not None:
         return None
-    what = f"trail {case.target.name}: it was deleted"
+    what = f"trail {case.target.name} is amiss: it was deleted"
     return Violation(what, todo=f"How it was isn't known: make it anew. {HISTORY}")
 
 

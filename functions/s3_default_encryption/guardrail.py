@@ -153,7 +153,7 @@ def evaluate(bucket: Bucket, case: Case[Bucket, Settings]) -> Violation | None:
     wrong = list(faults(bucket, case))
     if not wrong:
         return None
-    what = f"default encryption of {bucket.name}: {'; '.join(wrong)}"
+    what = f"default encryption of {bucket.name} falls short: {'; '.join(wrong)}"
     if case.target.service == DIRECTORY:
         return Violation(
             what, todo="A directory bucket keeps its first key: make a new one, move the data, delete this."

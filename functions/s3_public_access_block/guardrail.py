@@ -82,7 +82,7 @@ def evaluate(block: Block, case: Case[Block, Settings]) -> Violation | None:
     off = [flag for flag in FLAGS if flag not in block.on]
     if not off or meant_public(case):
         return None
-    what = f"Block Public Access of {'the account' if case.target.account else case.target.name}: {', '.join(off)} off"
+    what = f"Block Public Access of {'the account' if case.target.account else case.target.name} lacks {', '.join(off)}"
     if block.ruled:
         return Violation(what, todo="An S3 policy of the organisation rules this account: change that policy.")
     service, whose = whose_settings(case)

@@ -269,6 +269,31 @@ def test_a_digest_is_as_harmless(text: str) -> None:
     assert_no_secret(json.dumps(call.parameters))
 
 
+NAMES = ("my-secrets", "secrets", "team-passwords", "secret-audit", "token", "credentials", "db-pwd", "api-key-of-x")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "what",
+    [
+        "Block Public Access of {} lacks BlockPublicAcls, IgnorePublicAcls",
+        "default encryption of {} falls short: the algorithm is AES256, not aws:kms",
+        "trail {} is amiss: it is stopped; its bucket is {}, not audit-logs",
+        "the policy of {} lacks HoldfastTls",
+        "It can't be as it was: bucket {} is missing, another account's, or closed to Holdfast.",
+    ],
+)
+def test_what_is_said_of_a_thing_whose_name_is_like_a_secrets_stays_readable(name: str, what: str) -> None:
+    said = what.format(name, name)
+    assert clean(said) == redacted(said) == said
+    told = [(HERE.bucket(name), Told("audited", said), None)]
+    call = digest("s3-vpc-only-policy", HERE, told, "topic")
+    assert call is not None
+    forms = json.loads(call.parameters["Message"])
+    assert f"arn:aws:s3:::{name} - {said}" in forms["email"]
+    assert json.loads(forms["default"])["broken"] == [f"arn:aws:s3:::{name} - {said}"]
+
+
 @pytest.mark.parametrize(
     "value",
     [["K7MDENG"], {"value": "K7MDENG"}, 7_654_321, [{"deep": ["K7MDENG"]}]],

@@ -118,7 +118,7 @@ def test_what_the_first_sweep_found_is_told_in_one_digest_when_it_is_over() -> N
         assert tick()["digests"] == 0
     (digest,) = heard()
     assert digest["what"] == "2 were broken before Holdfast came; 0 baselines were taken at first sight"
-    assert [line.partition(": ")[0] for line in digest["broken"]] == [
+    assert [line.partition(" - ")[0] for line in digest["broken"]] == [
         "arn:aws:s3:::old-a",
         "arn:aws:s3:::old-b",
     ]

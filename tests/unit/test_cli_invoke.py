@@ -68,7 +68,7 @@ def test_a_compliant_target_ends_with_0(invoke: Callable[..., Result]) -> None:
 def test_a_violation_ends_with_1_and_shows_the_calls_and_their_undo(invoke: Callable[..., Result]) -> None:
     result = invoke(EVENT, *KMS, "--mode", "enforce")
     assert result.exit_code == 1
-    assert "wrong: default encryption of lake: the algorithm is AES256, not aws:kms" in result.stdout
+    assert "wrong: default encryption of lake falls short: the algorithm is AES256, not aws:kms" in result.stdout
     fix, undo = (line for line in result.stdout.splitlines() if "aws s3api put-bucket-encryption" in line)
     assert "aws:kms" in fix
     assert "AES256" in undo

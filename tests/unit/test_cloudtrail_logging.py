@@ -292,7 +292,7 @@ def test_what_blinds_is_always_mended(
     changes: dict[str, Any], what: str, fix: list[ApiCall], undo: list[ApiCall], owners: tuple[str, ...]
 ) -> None:
     violation = judged(replace(GOOD, **changes), owners=owners)
-    assert violation.what == f"trail audit: {what}"
+    assert violation.what == f"trail audit is amiss: {what}"
     assert (list(violation.fix), list(violation.undo), violation.audit_only) == (fix, undo, "")
 
 
@@ -375,7 +375,7 @@ def test_what_may_be_meant_is_only_audited_until_somebody_has_a_say(
     changes: dict[str, Any], what: str | None, fix: ApiCall
 ) -> None:
     violation = judged(replace(GOOD, **changes))
-    assert what is None or violation.what == f"trail audit: {what}"
+    assert what is None or violation.what == f"trail audit is amiss: {what}"
     assert (violation.fix, "baseline_principals" in violation.audit_only) == ((fix,), True)
 
 
@@ -387,7 +387,7 @@ def test_what_nobody_with_a_say_changed_is_put_back(changes: dict[str, Any], wha
 
 def test_what_blinds_is_mended_at_once_and_the_rest_is_named() -> None:
     violation = judged(replace(GOOD, logging=False, **sending(S3BucketName="mallory")))
-    assert violation.what == "trail audit: it is stopped; its bucket is mallory, not audit-logs"
+    assert violation.what == "trail audit is amiss: it is stopped; its bucket is mallory, not audit-logs"
     assert (violation.fix, violation.audit_only) == ((START,), "")
     assert "baseline_principals is set: its bucket is mallory" in violation.todo
 
@@ -442,7 +442,7 @@ def created(**changes: Any) -> ApiCall:
 
 def test_a_deleted_trail_is_made_again_as_it_was() -> None:
     violation = judged(remains())
-    assert violation.what == "trail audit: it was deleted"
+    assert violation.what == "trail audit is amiss: it was deleted"
     assert violation.fix == (created(), START, select(GOOD.selectors), insight(RATE))
     assert violation.undo == (api("delete_trail", Name="audit"),)
     assert "Between its deletion and its restart it recorded nothing" in violation.todo
@@ -471,7 +471,7 @@ def test_a_trail_without_tags_selectors_or_insights_is_made_again_plainly() -> N
 
 def test_a_deleted_trail_is_not_made_again_where_it_could_not_write() -> None:
     violation = judged(remains(obstacle=OBSTACLE))
-    assert (violation.what, violation.fix) == ("trail audit: it was deleted", ())
+    assert (violation.what, violation.fix) == ("trail audit is amiss: it was deleted", ())
     assert OBSTACLE in violation.todo
 
 
@@ -500,7 +500,7 @@ def test_an_organisations_trail_is_its_management_accounts_to_mend(trail: Any, b
 
 def test_log_files_that_are_refused_need_a_person() -> None:
     violation = judged(replace(GOOD, delivery_error="AccessDenied"))
-    assert (violation.what, violation.fix) == ("trail audit: its log files can't be delivered", ())
+    assert (violation.what, violation.fix) == ("trail audit is amiss: its log files can't be delivered", ())
     assert "AccessDenied" in violation.todo
 
 
@@ -510,7 +510,7 @@ def test_log_files_that_are_refused_need_a_person() -> None:
 def test_the_blind_interval_is_told_but_is_no_part_of_what_is_wrong(stopped_at: str, told: str) -> None:
     violation = judged(replace(GOOD, logging=False, stopped_at=stopped_at))
     assert f"Between {told} and its restart it recorded nothing" in violation.todo
-    assert violation.what == "trail audit: it is stopped"
+    assert violation.what == "trail audit is amiss: it is stopped"
 
 
 def test_calls_are_made_in_the_home_region() -> None:

@@ -9,6 +9,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,19 @@ def test_a_guardrail_has_no_door_to_aws_but_the_engines(guardrail: str) -> None:
     allowed = {"holdfast", "botocore.exceptions", *own, *sys.stdlib_module_names}
     assert {name for name in imported if name not in allowed and name.partition(".")[0] not in allowed} == set()
     assert not imported & {"subprocess", "socket", "urllib", "http"}
+
+
+@of_every_guardrail
+def test_no_sentence_has_a_colon_right_after_a_name(guardrail: str) -> None:
+    """`trail my-secrets: it is stopped` reads like `password: hunter2`, and loses its next word to redaction."""
+    texts = [node for node in sources(guardrail) if isinstance(node, ast.JoinedStr)]
+    pairs = [pair for text in texts for pair in pairwise(text.values) if is_label(*pair)]
+    assert [f"{ast.unparse(value)}{mark.value}" for value, mark in pairs] == []
+
+
+def is_label(value: ast.expr, mark: ast.expr) -> bool:
+    number = isinstance(value, ast.FormattedValue) and isinstance(value.value, ast.Name) and value.value.id.isupper()
+    return isinstance(mark, ast.Constant) and str(mark.value).startswith((": ", "=")) and not number
 
 
 @of_every_guardrail

@@ -84,7 +84,7 @@ def test_what_is_as_strong_as_wanted_is_compliant(bucket: Any, settings: dict[st
 )
 def test_what_is_weaker_or_somebody_elses_is_a_violation(bucket: Any, settings: dict[str, Any], what: str) -> None:
     violation = decide(bucket, **settings)
-    assert violation.what == f"default encryption of lake: {what}"
+    assert violation.what == f"default encryption of lake falls short: {what}"
     assert violation.fix
 
 
@@ -194,7 +194,7 @@ def test_types_are_blocked_only_where_that_is_wanted() -> None:
 
 def test_all_that_is_wrong_is_told_in_one_sentence() -> None:
     assert decide(replace(KMS, key=OTHER, bucket_key=False)).what == (
-        f"default encryption of lake: the key is {OTHER}; the bucket key is off"
+        f"default encryption of lake falls short: the key is {OTHER}; the bucket key is off"
     )
 
 
@@ -222,7 +222,7 @@ def test_undo_is_what_was_there() -> None:
 def test_a_key_that_cannot_be_used_is_never_written() -> None:
     violation = decide(replace(SSE_S3, key_fault="Disabled, SYMMETRIC_DEFAULT"))
     assert (violation.fix, KEY in violation.todo) == ((), True)
-    assert violation.what == "default encryption of lake: the algorithm is AES256, not aws:kms"
+    assert violation.what == "default encryption of lake falls short: the algorithm is AES256, not aws:kms"
 
 
 def test_a_key_that_is_not_written_anew_may_have_a_fault() -> None:
@@ -240,7 +240,7 @@ def test_a_directory_bucket_is_escalated() -> None:
     name = "fast--euw1-az1--x-s3"
     violation = decide(replace(SSE_S3, name=name), f"arn:aws:s3express:{REGION}:{ME}:bucket/{name}")
     assert violation.fix == ()
-    assert violation.what == f"default encryption of {name}: the algorithm is AES256, not aws:kms"
+    assert violation.what == f"default encryption of {name} falls short: the algorithm is AES256, not aws:kms"
     assert "make a new one" in violation.todo
 
 

@@ -56,7 +56,7 @@ def test_whatever_is_off_is_put_on_and_undo_brings_back_what_was(
 ) -> None:
     on = tuple(flag for flag in FLAGS if flag not in missing)
     violation = pab.evaluate(Block(on), case(target, account_level=True))
-    assert violation.what == f"Block Public Access of {of}: {', '.join(missing)} off"
+    assert violation.what == f"Block Public Access of {of} lacks {', '.join(missing)}"
     assert violation.fix == (put(service, whose, *FLAGS),)
     assert violation.undo == (
         (put(service, whose, *on) if on else ApiCall(service, "delete_public_access_block", whose)),

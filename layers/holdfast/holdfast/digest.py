@@ -18,7 +18,7 @@ def digest(
     """The call that tells it; None when there is nothing to tell. `pages` gives target, last message and baseline."""
     broken, provisional = [], 0
     for target, told, baseline in pages:
-        broken += [f"{target}: {told.what}"] if told.outcome in STANDING else []
+        broken += [f"{target} - {told.what}"] if told.outcome in STANDING else []
         provisional += baseline is not None and not baseline.by
     if not broken and not provisional:
         return None
