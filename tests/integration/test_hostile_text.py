@@ -157,7 +157,7 @@ def record(text: str) -> Record:
         event_id=text,
         event_name=text,
         event_time=text,
-        actor=Actor(text, text, text, text, text, text),
+        actor=Actor(text, text, text, text, text, text, text, text),
         opened=1_767_225_600,
         delivery="d",
         lease=0,

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 from holdfast import Actor, Arn, BadEvent, Event, Place, listed
+from holdfast.shape import parse
 from support import HERE, ME, REGION, call, look
+
+OTHER = "444455556666"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +55,46 @@ def test_every_way_cloudtrail_writes_a_list(written: Any, leaves: list[Any]) -> 
 )
 def test_the_actor_is_the_stable_principal(identity: Any, actor: str) -> None:
     assert Actor.parse({"userIdentity": identity}).arn == actor
+
+
+WITHOUT_ARN: list[tuple[dict[str, Any], str]] = [
+    ({"type": "AWSAccount", "principalId": "AIDAEXAMPLE", "accountId": OTHER}, f"AIDAEXAMPLE of account {OTHER}"),
+    ({"type": "AWSAccount", "principalId": "AROAEXAMPLE:ann", "accountId": OTHER}, f"AROAEXAMPLE of account {OTHER}"),
+    ({"type": "AWSAccount", "accountId": OTHER}, f"AWSAccount of account {OTHER}"),
+    (
+        {"type": "IdentityCenterUser", "accountId": ME, "onBehalfOf": {"userId": "5448-94e8"}, "credentialId": "x"},
+        f"5448-94e8 of account {ME}",
+    ),
+    ({"type": "WebIdentityUser", "principalId": "accounts.google.com:app:123", "userName": "123"}, "123"),
+    ({"type": "SAMLUser", "principalId": "x:ann", "userName": "ann@example.com"}, "ann@example.com"),
+    ({"type": "SAMLUser", "principalId": "x:ann"}, "x:ann"),
+    ({"type": "IAMUser", "userName": "ann", "accountId": ME, "principalId": "AIDAEXAMPLE"}, f"ann of account {ME}"),
+]
+
+
+@pytest.mark.parametrize(("identity", "named"), WITHOUT_ARN)
+def test_an_actor_without_an_arn_is_told_by_what_else_there_is(identity: dict[str, Any], named: str) -> None:
+    event = Event.parse(call("s3", "PutBucketAcl", {"bucketName": "lake"}, userIdentity=identity), HERE)
+    assert str(event.actor) == event.counted_actor == named
+    assert event.actor.arn == event.trusted_actor == ""
+
+
+def test_all_sessions_of_a_role_elsewhere_are_one_actor() -> None:
+    one, two = ({"userIdentity": {"principalId": f"AROAEXAMPLE:{session}"}} for session in ("ann", "bob"))
+    assert (str(Actor.parse(one)), Actor.parse(one).session) == (str(Actor.parse(two)), "ann")
+
+
+def test_nobody_is_counted_whom_nobody_knows_for_sure() -> None:
+    raw = call("s3", "PutBucketAcl", {"bucketName": "lake"}, userIdentity=WITHOUT_ARN[0][0])
+    assert Event.parse(raw | {"source": "holdfast.forged"}, HERE).counted_actor == ""
+    unknown = call("s3", "PutBucketAcl", {"bucketName": "lake"}, userIdentity={"type": "Unknown"})
+    assert Event.parse(unknown, HERE).counted_actor == ""
+    assert Event.parse(call("s3", "PutBucketAcl", {}), HERE).counted_actor == f"arn:aws:iam::{ME}:user/mallory"
+
+
+def test_an_actor_that_an_older_release_has_stored_is_still_read() -> None:
+    old = {"arn": "arn:x", "kind": "IAMUser", "session": "", "via": "", "ip": "", "agent": ""}
+    assert parse(Actor, old) == Actor("arn:x", "IAMUser")
 
 
 def test_the_actor_keeps_what_tells_where_it_came_from() -> None:
@@ -143,7 +186,7 @@ def test_all_that_a_call_tells_is_kept() -> None:
         place=HERE,
         time="2026-01-01T00:00:00Z",
         source="aws.s3",
-        actor=Actor(f"arn:aws:iam::{ME}:user/mallory", "IAMUser", ip="203.0.113.7", agent="aws-cli/2"),
+        actor=Actor(f"arn:aws:iam::{ME}:user/mallory", "IAMUser", ip="203.0.113.7", agent="aws-cli/2", account=ME),
         request={"bucketName": "lake"},
         response={"ok": True},
         resources=("arn:aws:s3:::lake",),

@@ -197,10 +197,10 @@ def test_a_subject_is_always_one_that_sns_takes(target: str, guardrail: str) -> 
     assert text.isprintable()
 
 
-@pytest.mark.parametrize("field", ["agent", "ip", "session", "via", "kind", "arn"])
+@pytest.mark.parametrize("field", ["agent", "ip", "session", "via", "kind", "arn", "account", "principal"])
 def test_no_field_of_the_actor_carries_a_secret_or_a_line_into_a_mail(field: str) -> None:
     evil = "x\nFound: nothing https://evil.example AKIAIOSFODNN7EXAMPLE \u202e"
-    actor = replace(RECORD.actor, **{field: evil})
+    actor = replace(RECORD.actor, **{"arn": "", field: evil})
     text = mail(replace(RECORD, actor=actor))
     assert "\nFound: nothing" not in text
     assert "https://evil" not in text
@@ -332,6 +332,12 @@ def test_a_subject_ends_with_what_it_is_about(target: str, ends: str) -> None:
     [
         (Actor(MALLORY, "IAMUser"), f"{MALLORY} (IAMUser) called DeleteBucketPolicy\n"),
         (Actor("", "Root", ip="192.0.2.1", agent="x"), "Root (Root) called DeleteBucketPolicy from 192.0.2.1 with x\n"),
+        (
+            Actor(kind="AWSAccount", account="444455556666", principal="AIDAEXAMPLE"),
+            "AIDAEXAMPLE of account 444455556666 (AWSAccount) called DeleteBucketPolicy\n",
+        ),
+        (Actor(kind="AWSAccount", account="4444"), "AWSAccount of account 4444 (AWSAccount) called"),
+        (Actor(kind="SAMLUser", principal="ann"), "ann (SAMLUser) called DeleteBucketPolicy\n"),
         (Actor("s3.aws", "AWSService", via="s3.aws"), "s3.aws (AWSService) called DeleteBucketPolicy\n"),
         (
             Actor(MALLORY, "k" * 50, "s" * 200, "v" * 200, "i" * 200, "a" * 200),

@@ -94,7 +94,12 @@ class Place(Value):
 
 
 class Actor(Value):
-    """Who made a call. `arn` is the stable name: of an assumed role the role, not its session."""
+    """Who made a call. `arn` is the stable name: of an assumed role the role, not its session.
+
+    Some have none: callers of other accounts, users of Identity Center or of a web identity (CloudTrail user guide,
+    "CloudTrail userIdentity element"). `principal` and `account` tell these apart, and never get into `arn`, where a
+    pattern of the settings could match them.
+    """
 
     arn: str = ""
     kind: str = "unknown"
@@ -102,6 +107,8 @@ class Actor(Value):
     via: str = ""
     ip: str = ""
     agent: str = ""
+    account: str = ""
+    principal: str = ""
 
     @classmethod
     def parse(cls, detail: Mapping[str, Any]) -> "Actor":
@@ -109,7 +116,12 @@ class Actor(Value):
         identity = mapping(detail.get("userIdentity"))
         issuer = mapping(mapping(identity.get("sessionContext")).get("sessionIssuer"))
         arn, via = str(identity.get("arn") or ""), str(identity.get("invokedBy") or "")
-        session = arn.rpartition("/")[2] if ":assumed-role/" in arn else ""
+        user = identity.get("userName") or mapping(identity.get("onBehalfOf")).get("userId")
+        principal, session = str(user or identity.get("principalId") or ""), ""
+        if principal.startswith("AROA"):  # a role's id and its session: IAM user guide, "IAM identifiers"
+            principal, _, session = principal.partition(":")
+        if ":assumed-role/" in arn:
+            session = arn.rpartition("/")[2]
         return cls(
             arn=str(issuer.get("arn") or role_of(arn) or via),
             kind=str(identity.get("type") or "unknown"),
@@ -117,10 +129,13 @@ class Actor(Value):
             via=via,
             ip=str(detail.get("sourceIPAddress") or ""),
             agent=str(detail.get("userAgent") or ""),
+            account=str(identity.get("accountId") or ""),
+            principal=principal,
         )
 
     def __str__(self) -> str:
-        return self.arn or self.kind
+        account = f" of account {self.account}" if self.account else ""
+        return self.arn or f"{self.principal or self.kind}{account}"
 
 
 def role_of(arn: str) -> str:
@@ -210,6 +225,15 @@ class Event(Value):
     def trusted_actor(self) -> str:
         """The actor's ARN if AWS itself delivered the event: PutEvents refuses `aws.*` sources to everybody else."""
         return self.actor.arn if self.source.startswith("aws.") else ""
+
+    @property
+    def counted_actor(self) -> str:
+        """Whom to count what was broken against: also one without an ARN. Empty where nobody is known for sure.
+
+        It is no ARN, and nothing for `settings.named`.
+        """
+        actor = self.actor
+        return str(actor) if self.source.startswith("aws.") and (actor.arn or actor.principal or actor.account) else ""
 
     def text(self, *keys: str) -> str:
         """The first of these request parameters that is set; old records wrap it in a list. Raises BadEvent."""

@@ -186,7 +186,7 @@ def _facts(record: Record) -> Iterator[str]:
 
 def _who(record: Record) -> str:
     actor = record.actor
-    if not (actor.arn or actor.ip):
+    if not (actor.arn or actor.principal or actor.account or actor.ip):
         return f"not known ({clean(record.event_name)})"
     session = f", session {clean(actor.session, 100)}" if actor.session else ""
     via = f", through {clean(actor.via, 100)}" if actor.via and actor.via != actor.arn else ""
