@@ -137,6 +137,45 @@ def test_sessions_and_services_in_between_are_named() -> None:
     assert "(AssumedRole, session alice, through cloudformation.amazonaws.com)" in mail(replace(RECORD, actor=actor))
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("ftp.evil.com", "ftp.evil[.]com"),
+        ("//evil.com/login", "//evil[.]com/login"),
+        ("ann@evil.com", "ann@evil[.]com"),
+        (
+            "see evil.com. Or evil.co.uk, xn--evl-5oa.xn--p1ai",
+            "see evil[.]com. Or evil.co[.]uk, xn--evl-5oa[.]xn--p1ai",
+        ),
+        ("http://evil.example:8080", "http[:]//evil[.]example:8080"),
+        ("зло.рф", "зло[.]рф"),
+        ("x.amazonaws.com.evil.com", "x.amazonaws.com.evil[.]com"),
+        ("bucket.s3.amazonaws.com", "bucket.s3.amazonaws[.]com"),
+        ("x cloudtrail.amazonaws.com/y", "x cloudtrail.amazonaws[.]com/y"),
+        ("cloudtrail.amazonaws.com", "cloudtrail.amazonaws.com"),
+        ("cloudtrail.amazonaws.com.cn", "cloudtrail.amazonaws.com.cn"),
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("aws-cli/2.15.30 Python/3.11.8 exe/x86_64.amzn.2023", "aws-cli/2.15.30 Python/3.11.8 exe/x86_64.amzn.2023"),
+        ("AWS Internal", "AWS Internal"),
+        ("tel:+1900555", "tel[:]+1900555"),
+    ],
+)
+@pytest.mark.parametrize("field", ["agent", "ip", "session", "via", "principal"])
+def test_what_a_caller_says_of_itself_becomes_no_link(field: str, written: str, shown: str) -> None:
+    actor = Actor(**{"kind": "IAMUser", "ip": "192.0.2.1", "agent": "x", field: written})  # type: ignore[arg-type]
+    (line,) = (line for line in mail(replace(RECORD, actor=actor)).split("\n") if line.startswith("Call: "))
+    assert shown in line
+    assert written == shown or written not in line
+
+
+def test_an_arn_is_shown_as_it_is() -> None:
+    arn = f"arn:aws:iam::{ME}:user/ann@example.com"
+    text = mail(replace(RECORD, actor=Actor(arn, "IAMUser"), target="arn:aws:s3:::www-example.com"))
+    assert f"Call:      {arn} (IAMUser)" in text
+    assert text.startswith("arn:aws:s3:::www-example.com was broken")
+
+
 def test_telling_is_one_publish_for_people_and_machines_and_one_event() -> None:
     event, publish = tell(RECORD, "topic", "default")
     forms = json.loads(publish.parameters["Message"])
@@ -166,6 +205,7 @@ def test_telling_is_one_publish_for_people_and_machines_and_one_event() -> None:
         ("one\ntwo\r\nthree", "one two  three"),
         ("evil\u202egnp.exe", "evil gnp.exe"),
         ("zero\u200bwidth", "zero width"),
+        ("a\u3164b\u2800c\u115fd\u1160e\uffa0f", "a b c d e f"),
         ("see https://evil.example/x", "see https[:]//evil.example/x"),
         ("[click](https://evil.example)", "[click] (https[:]//evil.example)"),
         ("<b>bold</b> `code`", "‹b›bold‹/b› 'code'"),
@@ -240,7 +280,7 @@ def test_what_cannot_fit_into_a_message_is_not_redacted_for_nothing(part: str, m
 
     monkeypatch.setattr(message, "SECRETS", Counting())
     huge: dict[str, Any] = {"a": ["x" * 2_000] * 500}
-    value = huge if part in ("found", "left") else (ApiCall("cloudtrail", "put_event_selectors", huge),)
+    value: Any = huge if part in ("found", "left") else (ApiCall("cloudtrail", "put_event_selectors", huge),)
     tell(replace(RECORD, **{part: value}), "topic", "default")
     assert sum(seen) < 10_000
 
@@ -338,7 +378,10 @@ def test_a_subject_ends_with_what_it_is_about(target: str, ends: str) -> None:
         ),
         (Actor(kind="AWSAccount", account="4444"), "AWSAccount of account 4444 (AWSAccount) called"),
         (Actor(kind="SAMLUser", principal="ann"), "ann (SAMLUser) called DeleteBucketPolicy\n"),
-        (Actor("s3.aws", "AWSService", via="s3.aws"), "s3.aws (AWSService) called DeleteBucketPolicy\n"),
+        (
+            Actor("s3.amazonaws.com", "AWSService", via="s3.amazonaws.com"),
+            "s3.amazonaws.com (AWSService) called DeleteBucketPolicy\n",
+        ),
         (
             Actor(MALLORY, "k" * 50, "s" * 200, "v" * 200, "i" * 200, "a" * 200),
             f"({'k' * 39}…, session {'s' * 99}…, through {'v' * 99}…) called DeleteBucketPolicy "

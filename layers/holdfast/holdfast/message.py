@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from holdfast import shape
+from holdfast.event import ARN
 from holdfast.model import ApiCall, Record
 
 SUBJECT = 100  # characters, ASCII: SNS API, Publish
@@ -52,9 +53,11 @@ KEPT = ("id", "pem", "url", "name", "flag", "user", "hook")  # what is shown bef
 # Refuses an exemption with a blank field or without a date. SSM API, PutParameter, says neither which flavour of
 # patterns it takes nor whether one must match the whole value: this one is the same in all.
 FILLED_IN = r'^("?([^"\\]|\\.))*"20[0-9]{2}-[01][0-9]-[0-9]{2}("|T)("?([^"\\]|\\.))*$'
-LINK = re.compile(r"(?i):(?=//)|(?<=\bwww)\.|(?<=\bmailto):")
-# A reader's program must not make a link, a tag or formatting of what somebody else wrote.
-MARKUP = str.maketrans({"`": "'", "<": "‹", ">": "›", "\\": "/"})
+LINK = re.compile(r"(?i):(?=//)|(?<=\bwww)\.|(?<=\bmailto):|(?<=\btel):(?=\+?\d)")
+DOMAIN = re.compile(r"(?<=\w)\.(?=(?:xn--[\w-]{1,60}|[^\W\d_]{2,60})(?![\w-]|\.\w))")  # the last dot of one
+SERVICE = re.compile(r"[a-z0-9-]+\.amazonaws\.com(\.cn)?")
+# A reader's program must not make a link, a tag or formatting of what somebody else wrote. Some letters show nothing.
+MARKUP = str.maketrans({"`": "'", "<": "‹", ">": "›", "\\": "/"} | dict.fromkeys("\u115f\u1160\u2800\u3164\uffa0", " "))
 
 HEADLINES = {
     "remediated": "was broken and is back",
@@ -154,6 +157,12 @@ def clean(text: Any, limit: int = LINE) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def words(text: Any, limit: int) -> str:
+    """As `clean`, for what a caller says of itself: neither a domain nor an address becomes a link."""
+    shown = clean(text, limit)
+    return shown if SERVICE.fullmatch(shown) else DOMAIN.sub(r"[\g<0>]", shown)
+
+
 def subject(record: Record) -> str:
     """Under 100 ASCII characters, or SNS refuses it."""
     target = redacted(record.target)
@@ -188,10 +197,11 @@ def _who(record: Record) -> str:
     actor = record.actor
     if not (actor.arn or actor.principal or actor.account or actor.ip):
         return f"not known ({clean(record.event_name)})"
-    session = f", session {clean(actor.session, 100)}" if actor.session else ""
-    via = f", through {clean(actor.via, 100)}" if actor.via and actor.via != actor.arn else ""
-    place = f" from {clean(actor.ip, 100)} with {clean(actor.agent, 160)}" if actor.ip else ""
-    return f"{clean(actor)} ({clean(actor.kind, 40)}{session}{via}) called {clean(record.event_name, 100)}{place}"
+    session = f", session {words(actor.session, 100)}" if actor.session else ""
+    via = f", through {words(actor.via, 100)}" if actor.via and actor.via != actor.arn else ""
+    place = f" from {words(actor.ip, 100)} with {words(actor.agent, 160)}" if actor.ip else ""
+    who = clean(actor) if ARN.fullmatch(actor.arn) else words(actor, LINE)
+    return f"{who} ({words(actor.kind, 40)}{session}{via}) called {words(record.event_name, 100)}{place}"
 
 
 def _actions(record: Record) -> Iterator[str]:
