@@ -163,7 +163,7 @@ def test_sessions_and_services_in_between_are_named() -> None:
 )
 @pytest.mark.parametrize("field", ["agent", "ip", "session", "via", "principal"])
 def test_what_a_caller_says_of_itself_becomes_no_link(field: str, written: str, shown: str) -> None:
-    actor = Actor(**{"kind": "IAMUser", "ip": "192.0.2.1", "agent": "x", field: written})  # type: ignore[arg-type]
+    actor = Actor(**{"kind": "IAMUser", "ip": "192.0.2.1", "agent": "x", field: written})
     (line,) = (line for line in mail(replace(RECORD, actor=actor)).split("\n") if line.startswith("Call: "))
     assert shown in line
     assert written == shown or written not in line
