@@ -41,12 +41,12 @@ from holdfast.perimeter import (
     LOG_DELIVERY,
     blocks_public,
     is_website,
+    locked_out,
     replication_role,
     request,
-    shuts_out,
     unlock,
 )
-from holdfast.policy import Document, Request, Statement, covers, denies, dump, load, merge, public_grants
+from holdfast.policy import Document, Request, Statement, covers, denial, dump, load, merge, public_grants
 
 VPC, TLS, TLS_VERSION = "HoldfastVpcOnly", "HoldfastTls", "HoldfastTlsVersion"
 ADMINISTRATION = ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy")  # ours: the first two
@@ -231,10 +231,10 @@ def hopeless(bucket: Bucket, merged: Document, case: Known) -> str:
     """Why the merged policy is not written; empty if it can be."""
     if is_shut_to_us(merged, case):
         return way_out(bucket)
-    if shut := sorted({r.who for r in protected(bucket, case) if shuts_out(r, standing(bucket), merged)}):
-        return f"It would lock out {', '.join(shut)}, so nothing was written: change the policy or the settings."
     if (size := len(dump(merged).encode())) > LIMIT:
         return f"With our statements it would have {size} bytes, more than S3's {LIMIT}: shorten it."
+    if shut := locked_out(protected(bucket, case), standing(bucket), merged):
+        return f"It would lock out {', '.join(shut)}, so nothing was written: change the policy or the settings."
     if bucket.blocks_public and (grants := public_grants(merged)):
         named = ", ".join(str(grant.get("Sid", "one without Sid")) for grant in grants)
         return f"S3 refuses it as public while BlockPublicPolicy is on: take out the public statements ({named})."
@@ -243,8 +243,8 @@ def hopeless(bucket: Bucket, merged: Document, case: Known) -> str:
 
 def is_shut_to_us(policy: Document, case: Known) -> bool:
     """Only if it is sure: else one statement that can't be judged would disarm us, and S3 has the last word anyway."""
-    role = case.here.role
-    return any(denies(policy, request(case.target, role, role, action)) for action in ADMINISTRATION[:2] if role)
+    role, denies = case.here.role, denial(policy)
+    return any(denies(request(case.target, role, role, action)) for action in ADMINISTRATION[:2] if role)
 
 
 def way_out(bucket: Bucket) -> str:

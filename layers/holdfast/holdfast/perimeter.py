@@ -1,10 +1,11 @@
 """What there is to know of a bucket before its policy is written: who calls it and how, and what S3 would refuse."""
 
 import re
+from collections.abc import Iterable
 
 from holdfast.aws import Aws, unless
 from holdfast.event import Arn
-from holdfast.policy import Document, Request, denies
+from holdfast.policy import Document, Request, denial
 
 LIMIT = 20 * 1024  # bytes of a policy: S3 API, PutBucketPolicy
 LOG_DELIVERY = ("cloudtrail.amazonaws.com", "delivery.logs.amazonaws.com", "logging.s3.amazonaws.com")
@@ -22,10 +23,11 @@ def request(bucket: Arn, who: str, principal: str, action: str, **context: str) 
     return Request(who, principal, action, resource, ordinary | {f"aws:{key}": value for key, value in context.items()})
 
 
-def shuts_out(request: Request, before: Document, after: Document) -> bool:
+def locked_out(requests: Iterable[Request], before: Document, after: Document) -> list[str]:
     """Who surely got in before must surely get in after; where that was unsure, the new policy is not to blame."""
-    was, will = denies(before, request), denies(after, request)
-    return (will is True and was is not True) or (will is None and was is False)
+    was, will = denial(before), denial(after)
+    worse = {(False, None), (False, True), (None, True)}
+    return sorted({each.who for each in requests if (was(each), will(each)) in worse})
 
 
 def replication_role(bucket: str, aws: Aws) -> str:
