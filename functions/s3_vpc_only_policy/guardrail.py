@@ -40,13 +40,14 @@ from holdfast.perimeter import (
     LIMIT,
     LOG_DELIVERY,
     blocks_public,
+    doubts,
     is_website,
     locked_out,
     replication_role,
     request,
     unlock,
 )
-from holdfast.policy import Document, Request, Statement, covers, denial, dump, load, merge, public_grants
+from holdfast.policy import Document, Request, Statement, covers, denial, dump, load, merge
 
 VPC, TLS, TLS_VERSION = "HoldfastVpcOnly", "HoldfastTls", "HoldfastTlsVersion"
 ADMINISTRATION = ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy")  # ours: the first two
@@ -148,6 +149,8 @@ def evaluate(bucket: Bucket, case: Known) -> Violation | None:
     if not wrong:
         return None
     what = f"the policy of {bucket.name} {', '.join(wrong.values())}"
+    if bucket.blocks_public:
+        what += doubts(standing(bucket))
     ours = [statement for statement in required(bucket, case) if not (bucket.website and is_tls(statement))]
     if not {statement["Sid"] for statement in ours} & wrong.keys():
         return Violation(what, todo="A website's endpoint has no TLS: put CloudFront before it, or set tls_buckets.")
@@ -235,9 +238,6 @@ def hopeless(bucket: Bucket, merged: Document, case: Known) -> str:
         return f"With our statements it would have {size} bytes, more than S3's {LIMIT}: shorten it."
     if shut := locked_out(protected(bucket, case), standing(bucket), merged):
         return f"It would lock out {', '.join(shut)}, so nothing was written: change the policy or the settings."
-    if bucket.blocks_public and (grants := public_grants(merged)):
-        named = ", ".join(str(grant.get("Sid", "one without Sid")) for grant in grants)
-        return f"S3 refuses it as public while BlockPublicPolicy is on: take out the public statements ({named})."
     return ""
 
 

@@ -76,6 +76,16 @@ def test_no_policy_that_s3_calls_public_is_taken_for_anything_else(entry: Json) 
     assert is_public(entry["policy"]) == (entry["public"] or "stricter" in entry)
 
 
+STRICTER = [case for case in cases(PUBLIC) if "stricter" in case.values[0]]
+
+
+@pytest.mark.parametrize("entry", STRICTER)
+def test_a_policy_that_only_we_call_public_is_put_right_while_public_ones_are_blocked(entry: Json) -> None:
+    bucket = guardrail.Bucket("lake", load(entry["policy"]), blocks_public=True)
+    case: Any = Case(Arn(BUCKET), shape.parse(guardrail.Settings, SETTINGS["vpc"]), SharedSettings(), None, HERE)
+    assert guardrail.evaluate(bucket, case).fix
+
+
 @pytest.mark.parametrize("entry", cases(PERIMETER))
 def test_no_policy_that_lets_an_outsider_in_is_taken_for_closed(entry: Json) -> None:
     required = perimeter(entry.get("settings", "vpc"))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from holdfast.aws import Aws, unless
 from holdfast.event import Arn
-from holdfast.policy import Document, Request, denial
+from holdfast.policy import Document, Request, denial, public_grants
 
 LIMIT = 20 * 1024  # bytes of a policy: S3 API, PutBucketPolicy
 LOG_DELIVERY = ("cloudtrail.amazonaws.com", "delivery.logs.amazonaws.com", "logging.s3.amazonaws.com")
@@ -49,6 +49,15 @@ def blocks_public(bucket: str, aws: Aws) -> bool:
     ask = aws.client("s3").get_public_access_block
     answer = unless("NoSuchPublicAccessBlockConfiguration AccessDenied", ask, Bucket=bucket)
     return bool(answer and answer["PublicAccessBlockConfiguration"].get("BlockPublicPolicy"))
+
+
+def doubts(policy: Document) -> str:
+    """Which statements may be why S3 refuses the policy as public. Only S3 knows: it is asked all the same.
+
+    Else a statement that merely looks public would keep us from ever writing again.
+    """
+    named = ", ".join(str(grant.get("Sid", "one without Sid")) for grant in public_grants(policy))[:200]
+    return f"; S3, which blocks public policies here, may take it for one ({named})" if named else ""
 
 
 def unlock(bucket: str) -> str:
