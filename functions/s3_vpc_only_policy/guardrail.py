@@ -19,7 +19,6 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from botocore.exceptions import ClientError
 from holdfast import (
     ApiCall,
     Arn,
@@ -33,21 +32,22 @@ from holdfast import (
     Value,
     Violation,
     buckets,
-    unless,
 )
-from holdfast.aws import error_code
 from holdfast.perimeter import (
     LIMIT,
     LOG_DELIVERY,
+    Unreadable,
     blocks_public,
     doubts,
+    excess,
     is_website,
     locked_out,
+    policy_of,
     replication_role,
     request,
-    unlock,
+    way_out,
 )
-from holdfast.policy import Document, Request, Statement, covers, denial, dump, load, merge
+from holdfast.policy import Document, Request, Statement, covers, denial, dump, merge
 
 VPC, TLS, TLS_VERSION = "HoldfastVpcOnly", "HoldfastTls", "HoldfastTlsVersion"
 ADMINISTRATION = ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy")  # ours: the first two
@@ -67,9 +67,10 @@ class Settings(Value):
     """Who may reach the data `buckets` (name patterns).
 
     Requests from `vpc_ids` of this Region or from any VPC of `organization_id` (one of the two is required), from
-    `allowed_source_ips`, by `service_role_arns` (Glue, EMR, Redshift and the like work outside the VPCs, under roles),
-    and by load balancers of `log_delivery_accounts`. What is refused to others are `deny_actions`, never the
-    administration of the policy itself. `tls_buckets` (name patterns) answer only to `minimum_tls` or better.
+    `allowed_source_ips` (in all no more than a /8, or a /16 of IPv6), by `service_role_arns` (Glue, EMR, Redshift and
+    the like work outside the VPCs, under roles), and by load balancers of `log_delivery_accounts`. What is refused to
+    others are `deny_actions`, never the administration of the policy itself. `tls_buckets` (name patterns) answer only
+    to `minimum_tls` or better.
     """
 
     buckets: tuple[str, ...]
@@ -87,6 +88,8 @@ class Settings(Value):
             raise Lacking("required: vpc_ids or organization_id")
         if not self.buckets:
             raise Lacking("required: buckets")
+        if why := excess(self.allowed_source_ips):
+            raise Misshapen(f"allowed_source_ips: {why}")
         if not self.deny_actions:
             raise Misshapen("deny_actions: none")
         for pattern in self.deny_actions:
@@ -95,7 +98,7 @@ class Settings(Value):
 
 
 class Bucket(Value):
-    """`policy` is None where there is none, `denied` is what AWS said where it may not be read.
+    """`policy` is None where there is none; `unreadable` says what can't be read, and what to do.
 
     The last two are read only where something is to be written: whether the bucket is a website, and whether
     BlockPublicPolicy is on.
@@ -104,7 +107,7 @@ class Bucket(Value):
     name: str
     policy: dict[str, Any] | None = None
     replication_role: str = ""
-    denied: str = ""
+    unreadable: tuple[str, ...] = ()
     website: bool = False
     blocks_public: bool = False
 
@@ -117,22 +120,15 @@ def targets(event: Event) -> Iterable[Arn]:
 
 
 def read(case: Known, aws: Aws) -> Bucket:
-    name = case.target.name
+    target, name = case.target, case.target.name
     try:
-        bucket = with_policy(name, case, aws)
-    except ClientError as error:
-        if error_code(error) not in ("AccessDenied", "AllAccessDisabled", "MethodNotAllowed"):
-            raise
-        return Bucket(name, denied=str(error))
+        policy = policy_of(target, aws)
+        bucket = Bucket(name, policy, replication_role(target, aws) if is_data(name, case.settings) else "")
+    except Unreadable as error:
+        return Bucket(name, unreadable=error.args)
     if not faults(bucket, case):
         return bucket
     return replace(bucket, website=is_website(name, aws), blocks_public=blocks_public(name, aws))
-
-
-def with_policy(name: str, case: Known, aws: Aws) -> Bucket:
-    answer = unless("NoSuchBucketPolicy", aws.client("s3").get_bucket_policy, Bucket=name)
-    policy = load(answer["Policy"]) if answer else None
-    return Bucket(name, policy, replication_role(name, aws) if is_data(name, case.settings) else "")
 
 
 def is_data(name: str, settings: Settings) -> bool:
@@ -140,12 +136,12 @@ def is_data(name: str, settings: Settings) -> bool:
 
 
 def evaluate(bucket: Bucket, case: Known) -> Violation | None:
-    if bucket.denied:
-        what = f"the policy of {bucket.name} can't be read by Holdfast"
-        return Violation(what, todo=way_out(bucket)) if required(bucket, case) else None
+    if bucket.unreadable:
+        what, todo = bucket.unreadable
+        return Violation(what, todo=todo) if required(bucket, case) else None
     wrong = faults(bucket, case)
     if not wrong and is_shut_to_us(standing(bucket), case):
-        return Violation(f"the policy of {bucket.name} denies Holdfast's role", todo=way_out(bucket))
+        return Violation(f"the policy of {bucket.name} denies Holdfast's role", todo=way_out(case.target, case.here))
     if not wrong:
         return None
     what = f"the policy of {bucket.name} {', '.join(wrong.values())}"
@@ -233,7 +229,7 @@ def insiders(bucket: Bucket, case: Known) -> Iterator[str]:
 def hopeless(bucket: Bucket, merged: Document, case: Known) -> str:
     """Why the merged policy is not written; empty if it can be."""
     if is_shut_to_us(merged, case):
-        return way_out(bucket)
+        return way_out(case.target, case.here)
     if (size := len(dump(merged).encode())) > LIMIT:
         return f"With our statements it would have {size} bytes, more than S3's {LIMIT}: shorten it."
     if shut := locked_out(protected(bucket, case), standing(bucket), merged):
@@ -245,11 +241,6 @@ def is_shut_to_us(policy: Document, case: Known) -> bool:
     """Only if it is sure: else one statement that can't be judged would disarm us, and S3 has the last word anyway."""
     role, denies = case.here.role, denial(policy)
     return any(denies(request(case.target, role, role, action)) for action in ADMINISTRATION[:2] if role)
-
-
-def way_out(bucket: Bucket) -> str:
-    why = "It denies Holdfast's role (or the bucket is another account's by now)."
-    return f"{why} {unlock(bucket.name)} {bucket.denied}".strip()
 
 
 def protected(bucket: Bucket, case: Known) -> Iterator[Request]:

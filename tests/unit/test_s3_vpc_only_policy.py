@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from holdfast import ApiCall, Arn, BadEvent, Case, Event, SharedSettings, shape
+from holdfast.policy import load
 from holdfast.world import World
 from holdfast_cli import project
 from incidents import s3_vpc_only_policy as incidents
@@ -218,6 +219,15 @@ def test_the_administration_of_the_policy_is_never_denied(action: str) -> None:
         {"service_role_arns": ["*"]},
         {"log_delivery_accounts": ["*"]},
         {"allowed_source_ips": ["office"]},
+        {"allowed_source_ips": ["198.51.100.0/24", "999.1.1.1/99"]},
+        {"allowed_source_ips": ["198.51"]},
+        {"allowed_source_ips": ["198.51.100.0/33"]},
+        {"allowed_source_ips": ["0.0.0.0/0"]},
+        {"allowed_source_ips": ["::/0"]},
+        {"allowed_source_ips": ["128.0.0.0/7"]},
+        {"allowed_source_ips": ["44.0.0.0/8", "53.0.0.0/8"]},
+        {"allowed_source_ips": ["2000::/15"]},
+        {"allowed_source_ips": ["::ffff:0:0/96"]},
         {"deny_actions": []},
         {"deny_actions": ["iam:*"]},
         {"minimum_tls": "1.0"},
@@ -226,6 +236,23 @@ def test_the_administration_of_the_policy_is_never_denied(action: str) -> None:
 def test_settings_that_open_the_perimeter_or_mean_nothing_are_refused(settings: Json) -> None:
     with pytest.raises(shape.Misshapen):
         case(**settings)
+
+
+@pytest.mark.parametrize("network", ["44.0.0.0/8", "198.51.100.7", "2600::/16", "2001:db8::1"])
+def test_networks_of_a_company_or_its_provider_are_accepted(network: str) -> None:
+    assert written(decide(None, allowed_source_ips=[network]))
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        ("999.1.1.1/99", "allowed_source_ips: 999.1.1.1/99: no address"),
+        ("::/0", "allowed_source_ips: as good as every"),
+    ],
+)
+def test_a_network_that_is_refused_is_named(network: str, says: str) -> None:
+    with pytest.raises(shape.Misshapen, match=says):
+        case(allowed_source_ips=[network])
 
 
 LOCKED_OUT = [
@@ -245,7 +272,15 @@ def test_a_policy_that_denies_holdfast_is_left_to_people_with_both_commands(who:
     assert violation.fix == ()
     assert "aws s3api delete-bucket-policy --bucket lake" in violation.todo
     assert "aws sts assume-root" in violation.todo
-    assert "S3UnlockBucketPolicy" in violation.todo
+    assert violation.todo.endswith(" arn=arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy")
+    assert f"--target-principal {ME} " in violation.todo
+
+
+def test_the_way_out_of_another_partition_is_its_own() -> None:
+    china = replace(case("arn:aws-cn:s3:::lake"), here=replace(HERE, partition="aws-cn"))
+    shut = {"Effect": "Deny", "Principal": {"AWS": HERE.role}, "Action": "s3:*", "Resource": "*"}
+    violation = guardrail.evaluate(Bucket("lake", document(shut)), china)
+    assert violation.todo.endswith(" arn=arn:aws-cn:iam::aws:policy/root-task/S3UnlockBucketPolicy")
 
 
 @pytest.mark.parametrize("action", ["s3:PutBucketPolicy", "s3:*"])
@@ -280,13 +315,12 @@ def test_a_denial_that_may_not_concern_holdfast_does_not_keep_the_policy_broken(
 
 
 def test_a_policy_that_can_not_be_read_is_left_to_people() -> None:
-    violation = guardrail.evaluate(Bucket("lake", denied="AccessDenied: no"), case())
-    assert violation.what == "the policy of lake can't be read by Holdfast"
-    assert (violation.fix, "assume-root" in violation.todo, "AccessDenied: no" in violation.todo) == ((), True, True)
+    violation = guardrail.evaluate(Bucket("lake", unreadable=("it can't be read", "Do this.")), case())
+    assert (violation.what, violation.fix, violation.todo) == ("it can't be read", (), "Do this.")
 
 
 def test_a_bucket_of_which_nothing_is_asked_may_be_unreadable() -> None:
-    assert guardrail.evaluate(Bucket("lake", denied="no"), case(buckets=["x"], tls_buckets=["x"])) is None
+    assert guardrail.evaluate(Bucket("lake", unreadable=("no", "")), case(buckets=["x"], tls_buckets=["x"])) is None
 
 
 def test_a_policy_never_outgrows_its_limit() -> None:
@@ -452,21 +486,64 @@ def test_only_a_role_of_the_account_gets_in_for_replication(cloud: None, role: s
     assert (role in arns) == admitted
 
 
+@pytest.mark.parametrize("code", ["AccessDenied", "AllAccessDisabled", "MethodNotAllowed"])
 @pytest.mark.parametrize(
-    ("operation", "code"),
+    ("operation", "what", "todo"),
     [
-        ("GetBucketPolicy", "AccessDenied"),
-        ("GetBucketPolicy", "AllAccessDisabled"),
-        ("GetBucketPolicy", "MethodNotAllowed"),
-        ("GetBucketReplication", "AccessDenied"),
+        ("GetBucketPolicy", "policy", "assume-root"),
+        ("GetBucketReplication", "replication", "until Holdfast may call s3:GetReplicationConfiguration"),
     ],
 )
-def test_what_holdfast_may_not_read_is_left_to_people(cloud: None, operation: str, code: str) -> None:
+def test_what_holdfast_may_not_read_is_left_to_people(
+    cloud: None, operation: str, code: str, what: str, todo: str
+) -> None:
     make_bucket()
     result = guard(hook=refusing(**{operation: code}))
     (message,) = heard()
     assert (result.outcome, result.writes) == ("escalated", [])
-    assert "assume-root" in message["todo"]
+    assert message["what"] == f"the {what} of lake can't be read by Holdfast"
+    assert todo in message["todo"]
+    assert f"({code}) when calling the {operation} operation" in message["todo"]
+
+
+def saying(policy: str) -> Callable[[World], object]:
+    """S3 has this policy, whatever moto would take."""
+
+    def hook(here: World) -> None:
+        def answer(**_: Any) -> Any:
+            return type("Response", (), {"status_code": 200, "headers": {}})(), {"Policy": policy}
+
+        here.aws.session.register("before-call.s3.GetBucketPolicy", answer)
+
+    return hook
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ('{"Statement": [{"Effect": "Deny", "Effect": "Allow"}]}', "one of Effect stands twice"),
+        ('{"Statement": [{"\\ud800": "Deny", "\\ud800": "Allow"}]}', "one of \\ud800 stands twice"),
+        ('{"Statement": [{"Condition": {"NumericLessThan": {"s3:max-keys": NaN}}}]}', "NaN is not JSON"),
+        ("[]", "not a policy document"),
+    ],
+)
+def test_a_policy_that_can_not_be_told_for_sure_is_left_to_people(cloud: None, policy: str, says: str) -> None:
+    make_bucket()
+    result = guard(hook=saying(policy))
+    (message,) = heard()
+    assert (result.outcome, result.writes) == ("escalated", [])
+    assert message["what"] == "the policy of lake can't be read by Holdfast"
+    assert says in message["todo"]
+
+
+@pytest.mark.parametrize("word", ["10.00", "1e400", "-0", "1E5", "9" * 5000, '"\\ud800"', '"\\ud83d"'])
+def test_an_owners_statement_keeps_its_very_words(word: str) -> None:
+    owners = '{"Effect":"Deny","Condition":{"NumericGreaterThan":{"s3:max-keys":' + word + "}}}"
+    violation = decide(load('{"Version":"2012-10-17","Statement":[' + owners + "]}"))
+    (put_,) = violation.fix
+    assert owners in put_.parameters["Policy"]
+    assert owners in violation.undo[0].parameters["Policy"]
+    assert put_.parameters["Policy"].encode()
 
 
 def test_what_else_s3_answers_is_an_error(cloud: None) -> None:

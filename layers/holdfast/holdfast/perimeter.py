@@ -1,13 +1,16 @@
 """What there is to know of a bucket before its policy is written: who calls it and how, and what S3 would refuse."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from holdfast.aws import Aws, unless
-from holdfast.event import Arn
-from holdfast.policy import Document, Request, denial, public_grants
+from botocore.exceptions import ClientError
+
+from holdfast.aws import Aws, error_code, unless
+from holdfast.event import Arn, Place
+from holdfast.policy import Document, Request, are_narrow, denial, load, network, public_grants
 
 LIMIT = 20 * 1024  # bytes of a policy: S3 API, PutBucketPolicy
+DENIED = ("AccessDenied", "AllAccessDisabled", "MethodNotAllowed")
 LOG_DELIVERY = ("cloudtrail.amazonaws.com", "delivery.logs.amazonaws.com", "logging.s3.amazonaws.com")
 
 
@@ -30,12 +33,52 @@ def locked_out(requests: Iterable[Request], before: Document, after: Document) -
     return sorted({each.who for each in requests if (was(each), will(each)) in worse})
 
 
-def replication_role(bucket: str, aws: Aws) -> str:
-    """Only a literal role of our own account: to exempt it must not be a way for others, or for a pattern."""
+class Unreadable(ValueError):
+    """What must be known of a bucket can't be; its arguments say what, and what to do. A `read` takes it."""
+
+
+def policy_of(bucket: Arn, aws: Aws) -> Document | None:
+    """None where there is none. Raises Unreadable also for one that can't be told for sure."""
+    what = f"the policy of {bucket.name} can't be read by Holdfast"
+    try:
+        answer = unless("NoSuchBucketPolicy", aws.client("s3").get_bucket_policy, Bucket=bucket.name)
+        return load(answer["Policy"]) if answer else None
+    except ClientError as error:
+        raise _unreadable(what, way_out(bucket, aws.here), error) from error
+    except ValueError as error:
+        why = str(error).encode("ascii", "backslashreplace").decode()[:500]
+        raise Unreadable(
+            what, f"Put it right, or delete it: AWS could read it in another way than we do. {why}"
+        ) from error
+
+
+def replication_role(bucket: Arn, aws: Aws) -> str:
+    """Whose role replicates the bucket. Raises Unreadable.
+
+    Only a literal role of our own account: to exempt it must not be a way for others, or for a pattern.
+    """
     ask = aws.client("s3").get_bucket_replication
-    answer = unless("ReplicationConfigurationNotFoundError", ask, Bucket=bucket)
+    try:
+        answer = unless("ReplicationConfigurationNotFoundError", ask, Bucket=bucket.name)
+    except ClientError as error:
+        what = f"the replication of {bucket.name} can't be read by Holdfast"
+        todo = (
+            "Its role must still get in, so nothing is written until Holdfast may call s3:GetReplicationConfiguration."
+        )
+        raise _unreadable(what, todo, error) from error
     role = answer["ReplicationConfiguration"]["Role"] if answer else ""
     return role if re.fullmatch(rf"arn:[\w-]+:iam::{aws.here.account}:role/[\w+=,.@/-]+", role) else ""
+
+
+def _unreadable(what: str, todo: str, error: ClientError) -> Exception:
+    return Unreadable(what, f"{todo} (AWS said: {error})") if error_code(error) in DENIED else error
+
+
+def excess(networks: Sequence[str]) -> str:
+    """What is wrong with networks that are let in. Of IPv6 a provider's whole allocation is not yet too much."""
+    if wrong := [each for each in networks if not network(each)]:
+        return f"{', '.join(wrong)}: no address, and no network"
+    return "" if are_narrow(networks, 16) else "as good as everything: in all, more than a /8, or a /16 of IPv6"
 
 
 def is_website(bucket: str, aws: Aws) -> bool:
@@ -60,10 +103,11 @@ def doubts(policy: Document) -> str:
     return f"; S3, which blocks public policies here, may take it for one ({named})" if named else ""
 
 
-def unlock(bucket: str) -> str:
+def way_out(bucket: Arn, here: Place) -> str:
     """S3 API, PutBucketPolicy: the account's root user may always; IAM user guide, "Perform a privileged task"."""
     return (
-        f"Only the account's root user can change it: aws s3api delete-bucket-policy --bucket {bucket}; or, from the "
-        "organisation's management account, the same in a session of: aws sts assume-root --target-principal ACCOUNT "
-        "--task-policy-arn arn=arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy."
+        "It denies Holdfast's role (or the bucket is another account's by now). Only the account's root user can "
+        f"change it: aws s3api delete-bucket-policy --bucket {bucket.name}; or, from the organisation's management "
+        f"account, the same in the session of: aws sts assume-root --target-principal {here.account} "
+        f"--task-policy-arn arn=arn:{here.partition}:iam::aws:policy/root-task/S3UnlockBucketPolicy"
     )

@@ -26,7 +26,12 @@ Statement = Mapping[str, Any]
 Answer = bool | None
 Condition = tuple[str, frozenset[str]]  # an operator and its values
 VARIABLE = re.compile(r"\$\{")
+LONE = re.compile(r"[\ud800-\udfff]")
 NOBODY = "anonymous"
+
+
+class Number(str):
+    """A number in the very words of the policy: 10.00 is not to come back as 10.0, nor 1e400 as Infinity."""
 
 
 class Request(Value):
@@ -45,7 +50,9 @@ class Request(Value):
 
 def load(text: str) -> Document:
     """Raises ValueError for what is not a policy. A single statement becomes a list of one."""
-    policy = json.loads(text, object_pairs_hook=_unambiguous)
+    policy = json.loads(
+        text, object_pairs_hook=_unambiguous, parse_float=Number, parse_int=Number, parse_constant=_refused
+    )
     if not isinstance(policy, dict):
         raise ValueError("not a policy document")
     return policy | {"Statement": [s for s in several(policy.get("Statement")) if isinstance(s, dict)]}
@@ -59,9 +66,21 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _refused(constant: str) -> None:
+    raise ValueError(f"not a policy document: {constant} is not JSON")
+
+
 def dump(policy: Document) -> str:
-    """As short as can be: S3 counts bytes."""
-    return json.dumps(policy, separators=(",", ":"), ensure_ascii=False)
+    """As short as can be: S3 counts bytes. Half a character, which is no UTF-8, stays the escape that it was."""
+    return LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", _written(policy))
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_written(key)}:{_written(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_written, value)) + "]"
+    return value if isinstance(value, Number) else json.dumps(value, ensure_ascii=False)
 
 
 def several(value: Any) -> list[Any]:
@@ -315,13 +334,13 @@ def _numeric(compare: Callable[[float, float], bool]) -> Test:
 
 
 def _in_network(networks: list[str]) -> Callable[[str], Answer]:
-    found = [_network(each) for each in networks]
-    ends = sorted((_order(network[0]), _order(network[-1])) for network in found if network)
+    found = [network(each) for each in networks]
+    ends = sorted((_order(each[0]), _order(each[-1])) for each in found if each)
     firsts, lasts = [first for first, _ in ends], list(accumulate((last for _, last in ends), max))
     otherwise = None if None in found else False
 
     def test(value: str) -> Answer:
-        address = _network(value)
+        address = network(value)
         if address is None or "/" in value:
             return None
         before = bisect(firsts, place := _order(address[0]))
@@ -334,7 +353,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @lru_cache(maxsize=1024)
-def _network(value: str) -> Network | None:
+def network(value: str) -> Network | None:
     try:
         return ipaddress.ip_network(value, strict=False)
     except ValueError:
@@ -480,9 +499,9 @@ def _beside(value: str) -> Iterator[str]:
     """Just below and above a number; first, last and neighbouring addresses of a network."""
     if (number := _number(value)) is not None:
         yield from (str(number - 0.05), str(number + 0.05))
-    if (network := _network(value)) is None:
+    if (found := network(value)) is None:
         return
-    first, last = network[0], network[-1]
+    first, last = found[0], found[-1]
     yield from (str(first), str(last))
     yield from (str(first - 1) for _ in range(int(first) > 0))
     yield from (str(last + 1) for _ in range(int(last) < (1 << last.max_prefixlen) - 1))
@@ -519,7 +538,7 @@ def _is_fixed(statement: Statement) -> bool:
 
 def _fixes(operator: str, key: str, values: list[str]) -> bool:
     if operator == "IpAddress":
-        return key == "aws:sourceip" and bool(values) and _are_narrow(values)
+        return key == "aws:sourceip" and bool(values) and are_narrow(values)
     if operator not in FIXED or key not in FIXING or not values:
         return False
     if key == "aws:userid" and any(":" in value for value in values):
@@ -529,14 +548,13 @@ def _fixes(operator: str, key: str, values: list[str]) -> bool:
     return not any(value == NOBODY or UNFIXED.search(value) for value in values)
 
 
-def _are_narrow(ranges: list[str]) -> bool:
+def are_narrow(ranges: Iterable[str], widest_six: int = 32) -> bool:
     """S3 calls broad ranges public: wider than /8, and /32 for IPv6. Many that are less add up."""
-    try:
-        found = [ipaddress.ip_network(each, strict=False) for each in ranges]
-    except ValueError:
+    found = list(filter(None, parsed := [network(each) for each in ranges]))
+    if None in parsed:
         return False
     six = [n for n in found if isinstance(n, ipaddress.IPv6Network)]
     four = [n for n in found if isinstance(n, ipaddress.IPv4Network) and not any(map(n.subnet_of, PRIVATE))]
     broad = sum(n.num_addresses for n in ipaddress.collapse_addresses(four)) > 1 << 24
-    broad_six = sum(n.num_addresses for n in ipaddress.collapse_addresses(six)) > 1 << 96
+    broad_six = sum(n.num_addresses for n in ipaddress.collapse_addresses(six)) > 1 << 128 - widest_six
     return not (broad or broad_six or any(n.overlaps(MAPPED) for n in six))
