@@ -10,7 +10,8 @@ Holdfast, break-glass, log delivery, queries through Athena, the listed service 
 each allowed VPC, and an administrator who changes the policy.
 
 Can't: repair a policy that denies Holdfast's own role, that would outgrow 20 KB, or that S3 refuses because it is
-public while BlockPublicPolicy is on, or names a principal that is gone; give a bucket that is a website TLS.
+public while BlockPublicPolicy is on, or names a principal that is gone; give a bucket that is a website TLS; know
+whether a bucket is meant to replicate: the role of an enabled rule gets in from everywhere, and that is told.
 """
 
 from collections.abc import Iterable, Iterator
@@ -42,6 +43,7 @@ from holdfast.perimeter import (
     excess,
     is_website,
     locked_out,
+    newcomer,
     policy_of,
     replication_role,
     request,
@@ -145,20 +147,22 @@ def evaluate(bucket: Bucket, case: Known) -> Violation | None:
     if not wrong:
         return None
     what = f"the policy of {bucket.name} {', '.join(wrong.values())}"
-    if bucket.blocks_public:
-        what += doubts(standing(bucket))
     ours = [statement for statement in required(bucket, case) if not (bucket.website and is_tls(statement))]
     if not {statement["Sid"] for statement in ours} & wrong.keys():
         return Violation(what, todo="A website's endpoint has no TLS: put CloudFront before it, or set tls_buckets.")
     merged = merge(standing(bucket), ours)
+    what += doubts(merged) if bucket.blocks_public else ""
     if why := hopeless(bucket, merged, case):
         return Violation(what, todo=why)
     name = {"Bucket": bucket.name}
+    mine = (each for each in standing(bucket)["Statement"] if each.get("Sid") == VPC)
+    news = newcomer(bucket.replication_role, insiders(bucket, case), mine)
     before = ApiCall("s3", "put_bucket_policy", name | {"Policy": dump(bucket.policy)}) if bucket.policy else None
     return Violation(
         what,
         fix=(ApiCall("s3", "put_bucket_policy", name | {"Policy": dump(merged)}),),
         undo=(before or ApiCall("s3", "delete_bucket_policy", name),),
+        todo=news,
     )
 
 

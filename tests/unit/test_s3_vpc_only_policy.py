@@ -457,11 +457,11 @@ def test_a_bucket_that_is_gone_is_nobodys_problem(cloud: None) -> None:
     assert heard() == []
 
 
-def replicating(role: str) -> Callable[[World], object]:
+def replicating(role: str, *rules: str) -> Callable[[World], object]:
     def hook(here: World) -> None:
         def answer(**_: Any) -> Any:
             response = type("Response", (), {"status_code": 200, "headers": {}})()
-            return response, {"ReplicationConfiguration": {"Role": role, "Rules": []}}
+            return response, {"ReplicationConfiguration": {"Role": role, "Rules": [{"Status": each} for each in rules]}}
 
         here.aws.session.register("before-call.s3.GetBucketReplication", answer)
 
@@ -481,9 +481,34 @@ def replicating(role: str) -> Callable[[World], object]:
 )
 def test_only_a_role_of_the_account_gets_in_for_replication(cloud: None, role: str, admitted: bool) -> None:
     make_bucket()
-    assert guard(hook=replicating(role)).outcome == "remediated"
+    assert guard(hook=replicating(role, "Disabled", "Enabled")).outcome == "remediated"
     (arns,) = found()[0]["Condition"]["ArnNotLikeIfExists"].values()
     assert (role in arns) == admitted
+
+
+@pytest.mark.parametrize("rules", [(), ("Disabled",), ("Disabled", "Disabled")])
+def test_a_replication_that_is_switched_off_lets_nobody_in(cloud: None, rules: tuple[str, ...]) -> None:
+    make_bucket()
+    assert guard(hook=replicating(REPLICATION, *rules)).outcome == "remediated"
+    assert found() == ours()
+
+
+def test_who_is_let_in_because_of_a_replication_is_told(cloud: None) -> None:
+    """Whoever may put a replication chooses its role; PutBucketReplication is not watched."""
+    make_bucket()
+    put(document(*ours(), OWNERS | {"Principal": {"AWS": REPLICATION}}))
+    assert guard(hook=replicating(REPLICATION, "Enabled")).outcome == "remediated"
+    (message,) = heard()
+    assert f"{REPLICATION} now gets in from everywhere" in message["todo"]
+
+
+def test_who_got_in_before_or_for_another_reason_is_not_told_anew() -> None:
+    with_role = {"replication_role": REPLICATION}
+    after = written(decide(document(*ours()), bucket=with_role))
+    broken = document(*(s for s in after["Statement"] if s["Sid"] != ALL[1]))
+    assert decide(broken, bucket=with_role).todo == ""
+    assert decide(None, bucket=with_role, service_role_arns=[REPLICATION]).todo == ""
+    assert decide(None).todo == ""
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "AllAccessDisabled", "MethodNotAllowed"])

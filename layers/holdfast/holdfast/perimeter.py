@@ -1,13 +1,15 @@
 """What there is to know of a bucket before its policy is written: who calls it and how, and what S3 would refuse."""
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from holdfast.aws import Aws, error_code, unless
 from holdfast.event import Arn, Place
-from holdfast.policy import Document, Request, are_narrow, denial, load, network, public_grants
+from holdfast.policy import Document, Request, Statement, are_narrow, denial, dump, load, network, public_grants
 
 LIMIT = 20 * 1024  # bytes of a policy: S3 API, PutBucketPolicy
 DENIED = ("AccessDenied", "AllAccessDisabled", "MethodNotAllowed")
@@ -53,7 +55,7 @@ def policy_of(bucket: Arn, aws: Aws) -> Document | None:
 
 
 def replication_role(bucket: Arn, aws: Aws) -> str:
-    """Whose role replicates the bucket. Raises Unreadable.
+    """Whose role replicates the bucket, while a rule is enabled. Raises Unreadable.
 
     Only a literal role of our own account: to exempt it must not be a way for others, or for a pattern.
     """
@@ -66,12 +68,23 @@ def replication_role(bucket: Arn, aws: Aws) -> str:
             "Its role must still get in, so nothing is written until Holdfast may call s3:GetReplicationConfiguration."
         )
         raise _unreadable(what, todo, error) from error
-    role = answer["ReplicationConfiguration"]["Role"] if answer else ""
+    found: Mapping[str, Any] = answer["ReplicationConfiguration"] if answer else {"Rules": []}
+    role = found["Role"] if any(rule["Status"] == "Enabled" for rule in found["Rules"]) else ""
     return role if re.fullmatch(rf"arn:[\w-]+:iam::{aws.here.account}:role/[\w+=,.@/-]+", role) else ""
 
 
 def _unreadable(what: str, todo: str, error: ClientError) -> Exception:
     return Unreadable(what, f"{todo} (AWS said: {error})") if error_code(error) in DENIED else error
+
+
+def newcomer(role: str, insiders: Iterable[str], ours: Iterable[Statement]) -> str:
+    """What is told of a replication's role when our statements let it in for the first time.
+
+    Whoever may put a replication chooses the role, and nobody hears of it before the policy is looked at.
+    """
+    if not role or list(insiders).count(role) > 1 or any(json.dumps(role) in dump(dict(each)) for each in ours):
+        return ""
+    return f"{role} now gets in from everywhere, since the bucket replicates under it: see that this is meant."
 
 
 def excess(networks: Sequence[str]) -> str:
