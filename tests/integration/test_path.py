@@ -719,6 +719,20 @@ def test_a_late_event_finds_what_was_known_in_its_time_though_the_baseline_has_g
     assert flag() == "v3"
 
 
+def test_what_an_attacker_makes_too_large_for_the_ledger_is_mended_told_and_closed() -> None:
+    """A page with all of it would be refused, and nothing known of the break should the run die."""
+    broken = Violation("x", fix=(put("good"),))
+    huge = replace(FORGETFUL, read=lambda c, a: Flag(flag() * 150_000 if flag() == "bad" else flag()))
+    over = replace(huge, evaluate=lambda s, c: broken if s.value.startswith("bad") else None)
+    set_flag("bad")
+    with pytest.raises(Died):
+        handle(handler=over, hook=dying(5, "before-call"))
+    assert still_open()
+    assert handle(handler=over).outcome == "remediated"
+    assert [message["outcome"] for message in heard()] == ["remediated"]
+    assert not still_open()
+
+
 def test_an_exemption_that_was_cut_short_is_due_earlier() -> None:
     set_flag("bad")
     for number, expires, due in (("1", "2030-01-01T00:00Z", 1_893_456_001), ("2", "2029-01-01T00:00Z", 1_861_920_001)):

@@ -31,6 +31,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from holdfast import shape
 from holdfast.aws import Aws, error_code
 from holdfast.contest import HOUR, Contest
+from holdfast.message import slim
 from holdfast.model import ApiCall, Outcome, Record
 from holdfast.value import Value
 
@@ -42,6 +43,7 @@ ACTOR = "actor"
 WATCH = "watch"
 STANDING = (Outcome.AUDITED, Outcome.EXEMPT, Outcome.ESCALATED)
 DAY = 86_400
+RECORD = 150_000  # bytes: an item has at most 400 KB (DynamoDB guide, "Quotas"), and a page holds more than its record
 
 
 class LedgerLost(RuntimeError):
@@ -390,7 +392,11 @@ def _key(guardrail: str, target: str) -> dict[str, Any]:
 
 
 def _text(value: Any) -> dict[str, str]:
-    return {"S": json.dumps(shape.plain(value))}
+    """Of a record without what is too much for an item."""
+    text = json.dumps(shape.plain(value))
+    if isinstance(value, Record) and len(text) > RECORD:
+        text = json.dumps(shape.plain(slim(value, RECORD, "too large for the ledger")))
+    return {"S": text}
 
 
 def _parsed(kind: Any, item: Mapping[str, Any], name: str) -> Any:

@@ -14,7 +14,7 @@ from holdfast.aws import Rejected, error_code
 from holdfast.contest import FOUGHT_OVER, HOUR, Contest, fixed, owner, tried
 from holdfast.event import Actor, Arn, Event
 from holdfast.ledger import Allowed, Baseline, LedgerLost, Moved, Page, Told, now
-from holdfast.message import envelope, tell
+from holdfast.message import envelope, slim, tell
 from holdfast.model import Case, Outcome, Record, Settings, State, Violation
 from holdfast.settings import Choices, Exemption, named
 from holdfast.value import Value
@@ -32,6 +32,7 @@ UNSURE = "the ledger could not be read, so that nobody knows yet whether all is 
 ELSEWHERE = "it was put right at the same time, by another run or by somebody else"
 BREAK_GLASS = "every use of break-glass is told"
 BY_OTHERS = "somebody has put it right before Holdfast did"
+LOG_LINE = 200_000  # bytes: CloudWatch Logs user guide, "quotas", takes an event of 256 KB at least
 RESERVE = 20  # seconds that are kept for one target: three rounds of reads and writes
 
 
@@ -255,7 +256,7 @@ class Visit(Generic[State, Settings]):
         if found is None:
             return None
         name, exemption = found
-        reason = f"exemption {name}: {exemption.reason} (owner {exemption.owner}, until {exemption.expires})"
+        reason = f"exemption {name} ({exemption.reason}; owner {exemption.owner}, until {exemption.expires})"
         allowed = Allowed(name, shape.plain(self.state)) if exemption.principal else None
         return self._conclude(violation, Outcome.EXEMPT, reason, allowed=allowed, due=exemption.until + 1)
 
@@ -343,12 +344,13 @@ class Visit(Generic[State, Settings]):
             return None
         if contest and contest.tries_at(now()) >= limits.fixes_per_target:
             return TICK, f"past {limits.fixes_per_target} fixes within an hour it is put right once a minute"
-        if self.guardrail.severity == "critical" or self.page.open or not self.case.actor:
+        who = self.event.counted_actor
+        if self.guardrail.severity == "critical" or self.page.open or not who:
             return None
-        caused = self.world.ledger.count(self.case.actor, hour)
+        caused = self.world.ledger.count(who, hour)
         if caused <= limits.fixes_per_actor:
             return None
-        why = f"{self.case.actor} broke more than {limits.fixes_per_actor} things within an hour"
+        why = f"{who} broke more than {limits.fixes_per_actor} things within an hour"
         if (caused - 1) % limits.fixes_per_actor == 0:
             todo = "Find out what it does, and stop it. What it breaks is put right when the hour is over."
             self._tell(replace(record, applied=False, reason=why, todo=todo, outcome=Outcome.ESCALATED.value))
@@ -362,7 +364,7 @@ class Visit(Generic[State, Settings]):
         """The run that holds the open record tells; but not that somebody else did this too."""
         holder = self.page.open.actor if self.page.open else None
         fought = self.page.contest is not None and self.page.contest.is_fought
-        if self.event.is_call and holder and holder.arn != record.actor.arn and not fought:
+        if self.event.is_call and holder and str(holder) != str(record.actor) and not fought:
             done = replace(record, left=shape.plain(self.state), outcome=Outcome.REMEDIATED.value, closed=now())
             self._tell(done)
         return Outcome.REMEDIATED
@@ -370,7 +372,7 @@ class Visit(Generic[State, Settings]):
     def _keep(self, record: Record) -> None:
         self.page.keep(record, record.lease)
         if self.page.lost:
-            telemetry.unrecorded(envelope(record))
+            telemetry.unrecorded(envelope(slim(record, LOG_LINE, "too large for a line of the log")))
 
     def _apply(self, violation: Violation) -> Refusal:
         """Makes the calls, up to one that AWS refuses for a reason which the guardrail knows."""
@@ -547,7 +549,7 @@ class Visit(Generic[State, Settings]):
 
     def _fought(self, record: Record, contest: Contest) -> Record:
         todo = (
-            f"It is likely to be {owner(record.actor)}: change it there, or exempt the target. "
+            f"It is likely to be {owner(record.actor)}, so change it there, or exempt the target. "
             "Every break is put right; you hear of it again when it is over."
         )
         return replace(record, outcome=Outcome.ESCALATED.value, reason=f"It was {contest.summary()}.", todo=todo)
