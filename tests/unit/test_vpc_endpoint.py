@@ -736,13 +736,12 @@ def test_an_endpoint_that_nobody_knows_is_handed_to_a_person(strange: Scene) -> 
 
 
 def test_another_endpoint_that_is_as_good_fills_the_place(scene: Scene) -> None:
-    new = incidents.gateway(scene.place)
     scene.delete()
+    new = incidents.gateway(scene.place)
     assert scene.deleted() == "compliant"
     assert [found["VpcEndpointId"] for found in others(scene)] == [new]
 
 
-@pytest.mark.parametrize("kind", ["Interface", "Gateway"])
 def test_what_a_batch_leaves_no_time_for_is_asked_for_again(scene: Scene) -> None:
     second = incidents.gateway(incidents.vpc())
     incidents.delete(second)()
@@ -758,6 +757,7 @@ def test_what_a_batch_leaves_no_time_for_is_asked_for_again(scene: Scene) -> Non
     assert any(second in str(body) for body in asked)
 
 
+@pytest.mark.parametrize("kind", ["Interface", "Gateway"])
 def test_a_tag_makes_no_other_endpoint_fill_the_place(scene: Scene, kind: str) -> None:
     """Whoever may tag one could else delete the other unseen."""
     if kind == "Gateway":
@@ -773,8 +773,8 @@ def test_a_tag_makes_no_other_endpoint_fill_the_place(scene: Scene, kind: str) -
 
 def test_another_endpoint_that_lets_everything_through_does_not(scene: Scene) -> None:
     """EC2 refuses two of a service in one route table, so nothing can be made."""
-    new = incidents.gateway(scene.place, incidents.OPEN)
     scene.delete()
+    new = incidents.gateway(scene.place, incidents.OPEN)
     assert scene.deleted() == "escalated"
     (message,) = heard()
     assert f"{new} has {scene.place['routed']}" in message["todo"]
