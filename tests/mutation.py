@@ -29,7 +29,7 @@ UNIT = {
     "ledger": ["integration/test_path.py"],
     "visit": ["integration/test_path.py"],
     "guardrail": ["integration/test_path.py", "integration/test_entry.py"],
-    "contest": ["integration/test_contest.py"],
+    "contest": ["unit/test_fights.py", "integration/test_contest.py"],
 }
 GUARDRAIL = """from pathlib import Path
 

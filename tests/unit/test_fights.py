@@ -1,0 +1,76 @@
+"""How a fight over a thing is counted."""
+
+from dataclasses import replace
+
+import pytest
+from holdfast.contest import CALM, FOUGHT_OVER, HOUR, NAMED, OTHERS, Contest, fixed, owner, tried
+from holdfast.event import Actor
+
+NOW = 1_800_000_000 - 1_800_000_000 % HOUR
+MALLORY = Actor(arn="arn:aws:iam::123456789012:user/mallory")
+BEGUN = Contest(NOW, NOW, NOW // HOUR, tries=1)
+
+
+def test_the_first_try_begins_a_fight() -> None:
+    assert tried(None, NOW) == BEGUN
+
+
+def test_a_further_try_within_the_hour_goes_on_with_it() -> None:
+    assert tried(BEGUN, NOW + 60) == Contest(NOW, NOW + 60, NOW // HOUR, tries=2)
+
+
+def test_tries_are_counted_by_the_hour_of_the_clock() -> None:
+    late = replace(BEGUN, last=NOW + HOUR - 1, tries=7)
+    assert tried(late, NOW + HOUR) == Contest(NOW, NOW + HOUR, NOW // HOUR + 1, tries=1)
+    assert (late.tries_at(NOW + HOUR - 1), late.tries_at(NOW + HOUR), late.tries_at(NOW - 1)) == (7, 0, 0)
+
+
+def test_of_a_fight_that_is_over_nothing_is_left() -> None:
+    fought = replace(BEGUN, fixes=9, unsafe=99, actors={"x": 9})
+    assert tried(fought, NOW + CALM - 1).fixes == 9
+    assert tried(fought, NOW + CALM) == Contest(NOW + CALM, NOW + CALM, (NOW + CALM) // HOUR, tries=1)
+    assert fought.ends == NOW + CALM
+
+
+def test_a_fix_counts_who_broke_it_and_for_how_long_it_was_broken() -> None:
+    once = fixed(BEGUN, MALLORY, NOW - 2.6, NOW + 1)
+    assert once == replace(BEGUN, last=NOW + 1, fixes=1, unsafe=4, actors={str(MALLORY): 1})
+    again = fixed(once, MALLORY, NOW + 1.0, NOW + 4)
+    assert (again.fixes, again.unsafe, again.actors) == (2, 7, {str(MALLORY): 2})
+
+
+def test_a_break_that_seems_to_come_after_its_fix_takes_no_time_away() -> None:
+    assert fixed(replace(BEGUN, unsafe=5), MALLORY, NOW + 60, NOW).unsafe == 5
+
+
+def test_it_is_fought_over_from_the_third_fix() -> None:
+    assert [replace(BEGUN, fixes=n).is_fought for n in (FOUGHT_OVER - 1, FOUGHT_OVER)] == [False, True]
+
+
+def test_a_few_actors_are_named_and_the_rest_counted_together() -> None:
+    contest = BEGUN
+    for number in (*range(NAMED + 2), 0):
+        contest = fixed(contest, Actor(arn=f"actor-{number}"), NOW, NOW)
+    assert contest.actors == {"actor-0": 2, **{f"actor-{n}": 1 for n in range(1, NAMED)}, OTHERS: 2}
+
+
+def test_it_is_told_in_one_sentence() -> None:
+    fought = replace(BEGUN, fixes=3, unsafe=41, actors={"mallory": 2, "eve": 1})
+    assert fought.summary() == (
+        "put right 3 times since 2027-01-15T08:00+00:00, broken for 41 s in all, by mallory (2), eve (1)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("via", "agent", "name"),
+    [
+        ("cloudformation.amazonaws.com", "cloudformation.amazonaws.com", "a CloudFormation stack"),
+        ("", "APN/1.0 HashiCorp/1.0 Terraform/1.9", "Terraform"),
+        ("", "c7n/0.9.53", "Cloud Custodian"),
+        ("config.amazonaws.com", "", "AWS Config's remediation"),
+        ("ssm.amazonaws.com", "", "an automation of Systems Manager"),
+        ("", "aws-cli/2.22", str(MALLORY)),
+    ],
+)
+def test_who_is_likely_to_put_it_back_is_a_tool_that_shows_itself(via: str, agent: str, name: str) -> None:
+    assert owner(replace(MALLORY, via=via, agent=agent)) == name
