@@ -95,7 +95,7 @@ def read(case: Known, aws: Aws) -> Endpoint | Vpc | None:
     seen = parsed(raw, aws) if raw else None
     if seen and is_alive(raw):
         return looked_at(seen, baseline(case), aws)
-    gone = baseline(case) or (seen if seen and seen.whole else recorded(id, aws))
+    gone = next((each for each in (baseline(case), seen) if each and each.whole), None) or recorded(id, aws)
     return settled(replace(gone, arn=case.target), case, aws) if gone else None
 
 

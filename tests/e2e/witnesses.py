@@ -105,7 +105,7 @@ class Witnesses:
     def closed(self, guardrail: str, target: str, id: str) -> dict[str, Any]:
         """The closed record; the target's page is free again."""
         key = f"{target}#record#{id}"
-        item = wait_until(lambda: self.page(guardrail, key), f"record {id}", PATIENCE)
+        item = wait_until(lambda: self.page(f"{guardrail}#history", key), f"record {id}", PATIENCE)
         wait_until(lambda: "open" not in self.page(guardrail, target), f"the end of {id}", PATIENCE)
         record: dict[str, Any] = json.loads(item["record"]["S"])
         return record

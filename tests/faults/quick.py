@@ -175,8 +175,9 @@ class Account:
         for made in self.endpoints.values():
             if made.get("ClientToken") == ClientToken:
                 return {"VpcEndpoint": made}
-        fresh = {"VpcEndpointId": f"vpce-{len(self.endpoints):017x}", "State": "available", "ClientToken": ClientToken}
-        self.endpoints[fresh["VpcEndpointId"]] = fresh | given | {"Tags": TagSpecifications[0]["Tags"]}
+        id = f"vpce-{len(self.endpoints):017x}"
+        fresh = {"VpcEndpointId": id, "State": "available", "ClientToken": ClientToken, "RouteTableIds": []}
+        self.endpoints[id] = fresh | given | {"Tags": TagSpecifications[0]["Tags"]}
         return {"VpcEndpoint": fresh}
 
     def ec2_modify_vpc_endpoint(self, VpcEndpointId: str, **how: Any) -> Any:

@@ -727,6 +727,14 @@ def test_an_endpoint_that_ec2_has_emptied_is_no_model_for_a_new_one(strange: Sce
     assert others(strange) == []
 
 
+def test_an_endpoint_that_was_first_seen_empty_is_no_model_either(strange: Scene) -> None:
+    boto3.client("ec2").modify_vpc_endpoint(VpcEndpointId=strange.id, RemoveRouteTableIds=[strange.place["routed"]])
+    strange.look()
+    strange.delete()
+    assert strange.deleted() == "escalated"
+    assert others(strange) == []
+
+
 def test_an_endpoint_that_nobody_knows_is_handed_to_a_person(strange: Scene) -> None:
     strange.delete()
     ec2_backends[ME][REGION].vpc_end_points.clear()
