@@ -31,6 +31,7 @@ ANSWERED = [each for each in INCIDENTS if each.outcome != "ignored"]
 RETAINED = {"Ledger"}
 # Samples about what the local cloud lacks: custom key stores, directory buckets, an account's own Block Public Access.
 NOT_IN_THE_LOCAL_CLOUD = (
+    "ConnectCustomKeyStore",
     "DisconnectCustomKeyStore",
     "CreateBucket__directory",
     "DeleteAccountPublicAccessBlock",
@@ -162,7 +163,8 @@ def section(guardrail: str) -> str:
 
 @pytest.mark.parametrize("guardrail", project.guardrails())
 def test_sam_local_invoke_gives_the_functions_answer(guardrail: str, local_invoke: Callable[[str, Path], Any]) -> None:
-    answer = local_invoke(guardrail, min((project.EVENTS / guardrail).glob("*.json")))
+    samples = (project.EVENTS / guardrail).glob("*.json")
+    answer = local_invoke(guardrail, min(s for s in samples if not s.stem.startswith(NOT_IN_THE_LOCAL_CLOUD)))
     assert answer
     assert set(answer.values()) <= set(Outcome), answer
 
