@@ -675,6 +675,18 @@ def test_break_glass_is_told_of_a_fight_that_is_told_of_no_more() -> None:
     assert [message["actor"]["arn"] for message in heard()] == [EMERGENCY]
 
 
+def test_break_glass_is_told_though_a_fight_is_told_to_be_over() -> None:
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        for number in range(3):
+            set_flag("bad")
+            handle(event(id=f"e{number}"), handler=FORGETFUL, delivery=f"d{number}")
+        heard()
+        clock.shift(7200)
+        used = event(id="used", actor=EMERGENCY)
+        assert handle(used, handler=FORGETFUL, delivery="used", break_glass_arns=[EMERGENCY]).outcome == "compliant"
+    assert [message["actor"]["arn"] for message in heard()] == ["", EMERGENCY]
+
+
 @pytest.mark.parametrize("before", [(), (MALLORY,)])
 def test_break_glass_is_told_though_the_fix_has_to_wait(before: tuple[str, ...]) -> None:
     set_flag("wait")

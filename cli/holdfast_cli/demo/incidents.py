@@ -174,8 +174,8 @@ def trail(stage: Stage, called: str = TRAIL) -> str:
         Name=called, S3BucketName=f"{called}-logs", IsMultiRegionTrail=True, EnableLogFileValidation=True
     )
     every = [{"ReadWriteType": "All", "IncludeManagementEvents": True, "DataResources": []}]
+    cloudtrail.start_logging(Name=called)  # first: Holdfast would mend a trail that is configured and not on
     cloudtrail.put_event_selectors(TrailName=called, EventSelectors=every)
-    cloudtrail.start_logging(Name=called)
     clock = {"detail-type": "Holdfast Sweep", "source": "holdfast", "detail": {"guardrail": "cloudtrail-logging"}}
     stage.root("lambda").invoke(FunctionName=f"{STACK}-cloudtrail-logging", Payload=json.dumps(clock))
     until(lambda: "baseline" in page(stage, "cloudtrail-logging", arn), "the trail's baseline")

@@ -470,11 +470,11 @@ class Visit(Generic[State, Settings]):
             known = self._next_baseline(shape.plain(state), self.case.actor if sure else "")
         return self._followed(known, str(getattr(state, "arn", self.target)), state)
 
-    def _next_baseline(self, state: Any, by: str, moved_to: str = "") -> Baseline:
+    def _next_baseline(self, state: Any, by: str) -> Baseline:
         known = self.page.baseline
         # seen as long ago as the one before it: a late event must not find that nothing was known in its time
         since = known.at if known and known.state is not None and not by else now()
-        return Baseline(known.version + 1 if known else 1, state, by, since, moved_to)
+        return Baseline(known.version + 1 if known else 1, state, by, since)
 
     def _followed(self, known: Baseline, arn: str, state: State) -> Baseline:
         """A thing made again under another ARN takes its baseline with it."""
@@ -557,7 +557,7 @@ class Visit(Generic[State, Settings]):
     def _tell(self, record: Record) -> None:
         """By every way that works: people are told though EventBridge is down. Then what did not work is raised."""
         errors: list[Exception] = []
-        self.told = True
+        self.told = self.told or record.actor == self.event.actor  # the end of a fight is told of nobody
         for call in tell(record, self.world.topic, self.world.bus):
             try:
                 self.world.aws.apply(call)
