@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from holdfast_cli import project, rehearsal
 from holdfast_cli.local_cloud.cloud import LocalCloud
 from holdfast_cli.local_cloud.server import ACCOUNT
@@ -16,6 +17,8 @@ from support import call
 from typer.testing import CliRunner, Result
 
 GUARDRAIL = "kms-key-deletion"
+SEND = {"Effect": "Allow", "Action": ["sqs:SendMessage", "sqs:GetQueueUrl"], "Resource": "*"}
+MAY_SEND = {"Version": "2012-10-17", "Statement": [SEND]}
 SETTINGS = f"/holdfast/settings/{GUARDRAIL}"
 
 
@@ -91,9 +94,17 @@ def test_what_a_function_could_not_finish_is_finished_once_the_cause_is_gone(clo
     assert waiting() == []
 
 
+@pytest.mark.parametrize("queue", ["UndeliveredQueue", "FailedQueue"])
+def test_nobody_else_puts_a_message_where_redrive_takes_it_from(cloud: LocalCloud, queue: str) -> None:
+    mallory = cloud.user(f"mallory-{queue}", MAY_SEND)
+    for who in (mallory.client("sqs"), cloud.client("sqs")):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            who.send_message(QueueUrl=cloud.resources("holdfast")[queue], MessageBody="{}")
+
+
 def test_a_message_of_eventbridge_goes_back_to_the_target_it_names(cloud: LocalCloud) -> None:
-    """MiniStack's EventBridge leaves nothing in the rule's queue, so the message is put there as AWS would."""
-    kms, sqs = cloud.client("kms"), cloud.client("sqs")
+    """MiniStack's EventBridge leaves nothing in the rule's queue, so a role of Holdfast's puts the message there."""
+    kms, sqs = cloud.client("kms"), cloud.role("postman", MAY_SEND, path="/holdfast/").client("sqs")
     url = cloud.resources("holdfast")["UndeliveredQueue"]
     key = kms.create_key()["KeyMetadata"]
     kms.disable_key(KeyId=key["KeyId"])
