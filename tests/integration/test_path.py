@@ -664,6 +664,66 @@ def test_every_use_of_break_glass_is_told() -> None:
     assert [message["actor"]["arn"] for message in heard()] == [EMERGENCY, EMERGENCY]
 
 
+def while_it_tells(act: Callable[[], object]) -> Callable[[World], object]:
+    """A world in which something happens when the run has looked for the last time."""
+    done: list[object] = []
+
+    def meanwhile(**_: Any) -> None:
+        if not done:
+            done.append(act())
+
+    return lambda world: world.aws.session.register("before-call.sns.Publish", meanwhile)
+
+
+def test_what_a_second_run_can_not_mend_yet_is_not_forgotten_by_the_first() -> None:
+    patient = replace(FORGETFUL, later={"TooManyUpdates": 60})
+
+    def throttled(world: World) -> None:
+        def refuse(**_: Any) -> None:
+            raise ClientError({"Error": {"Code": "TooManyUpdates", "Message": "not now"}}, "PutParameter")
+
+        world.aws.session.register("before-call.ssm.PutParameter", refuse)
+
+    def second() -> None:
+        set_flag("bad")
+        again = event(id="second", actor=PIPELINE)
+        assert handle(again, handler=patient, delivery="d2", hook=throttled).outcome == "deferred"
+
+    set_flag("bad")
+    assert handle(handler=patient, hook=while_it_tells(second)).outcome == "remediated"
+    assert flag() == "good"
+    assert not still_open()
+
+
+def test_what_a_second_run_finds_beyond_mending_is_told_by_the_first() -> None:
+    def second() -> None:
+        set_flag("hopeless")
+        again = event(id="second", actor=PIPELINE)
+        assert handle(again, handler=FORGETFUL, delivery="d2").outcome == "escalated"
+
+    set_flag("bad")
+    assert handle(handler=FORGETFUL, hook=while_it_tells(second)).outcome == "escalated"
+    assert [message["outcome"] for message in heard()] == ["remediated", "escalated"]
+    assert not still_open()
+
+
+def test_a_change_with_a_say_waits_for_the_run_that_mends_another() -> None:
+    say: Any = {"baseline_principals": [PIPELINE]}
+
+    def second() -> None:
+        set_flag("v3")
+        with pytest.raises(ExceptionGroup) as raised:
+            handle(event(id="second", actor=PIPELINE), delivery="d2", **say)
+        assert isinstance(raised.value.exceptions[0], Contended)
+
+    set_flag("v1")
+    handle(sweep(), delivery="d0")
+    set_flag("v2")
+    assert handle(hook=while_it_tells(second), **say).outcome == "remediated"
+    assert handle(event(id="second", actor=PIPELINE), delivery="d2", **say).outcome == "exempt"
+    assert flag() == "v3"
+
+
 def test_break_glass_is_told_of_a_fight_that_is_told_of_no_more() -> None:
     for number in range(4):
         set_flag("bad")

@@ -310,7 +310,8 @@ class Page:
     ) -> None:
         """The record becomes history and the page is free again: both or neither.
 
-        A page that another run has written meanwhile was told and closed by it. Raises LedgerLost if DynamoDB failed.
+        A page that another run has written meanwhile was told and closed by it; or else that run has left to this one
+        what it found, and there must be another look: raises Moved. Raises LedgerLost if DynamoDB failed.
         """
         told = Told(record.outcome, standing or record.what) if record.outcome in STANDING else None
         values = {"open": None, "told": told, "baseline": baseline, "allowed": allowed, "contest": self.contest}
@@ -319,8 +320,31 @@ class Page:
         try:
             self._commit(values, due, puts)
         except Moved:
+            now_open = self.ledger.page(self.guardrail, self.target).open
+            if now_open and now_open.delivery == record.delivery:
+                raise
             return
         self.must_be_known()
+
+    def disturb(self) -> None:
+        """The run that holds the open record may have looked for the last time: it can't close without another look.
+
+        Raises Moved if it has closed already, and ClientError and BotoCoreError.
+        """
+        update = {
+            "TableName": self.ledger.table,
+            "Key": _key(self.guardrail, self.target),
+            "UpdateExpression": "SET rev = rev + :one",
+            "ConditionExpression": "attribute_exists(#open)",
+            "ExpressionAttributeNames": {"#open": "open"},
+            "ExpressionAttributeValues": {":one": {"N": "1"}},
+        }
+        try:
+            self.ledger.aws.apply(ApiCall("dynamodb", "update_item", update))
+        except ClientError as error:
+            if _is_moved(error):
+                raise Moved(self.target) from error
+            raise
 
     def settle(self) -> None:
         """The fight is over and told. Raises Moved and LedgerLost."""

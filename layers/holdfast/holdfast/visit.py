@@ -94,6 +94,7 @@ class Visit(Generic[State, Settings]):
     case: Case[State, Settings] = field(init=False)
     state: State | None = field(init=False)
     told: bool = False
+    said: list[Record] = field(default_factory=list)
 
     def outcome(self) -> Outcome:
         """Raises LedgerLost, StillViolating, and what AWS answers that nobody expected."""
@@ -283,7 +284,7 @@ class Visit(Generic[State, Settings]):
         if violation.later and audit:
             return self._conclude(violation, Outcome.AUDITED, audit)
         if violation.later and self.page.open and not self._mine(self.page.open):
-            return Outcome.DEFERRED  # the run that holds the record sees to it
+            return self._left(Outcome.DEFERRED)
         if violation.later:
             return self._defer(self._record(violation), violation.later, violation.todo)
         return None if violation.fix else self._conclude(violation, Outcome.ESCALATED)
@@ -324,7 +325,7 @@ class Visit(Generic[State, Settings]):
                 record = replace(record, applied=False)
             self.state, rest = self._look()
             if refused.later and rest and rest.fix == violation.fix[refused.made :]:  # nobody else does it now
-                return self._defer(record, refused.later, refused.why) if mine else Outcome.DEFERRED
+                return self._defer(record, refused.later, refused.why) if mine else self._left(Outcome.DEFERRED)
             if rest is None and self.state is None:
                 return self._vanished(record) if mine else Outcome.COMPLIANT
             if rest and refused.todo:
@@ -355,6 +356,12 @@ class Visit(Generic[State, Settings]):
             todo = "Find out what it does, and stop it. What it breaks is put right when the hour is over."
             self._tell(replace(record, applied=False, reason=why, todo=todo, outcome=Outcome.ESCALATED.value))
         return (hour + 1) * HOUR - now(), why
+
+    def _left(self, outcome: Outcome) -> Outcome:
+        """To the run that holds the record, and tells: of what another event than its own did it must take note."""
+        if self.page.open and self.event.is_call and self.page.open.event_id != self.event.id:
+            self.page.disturb()
+        return outcome
 
     def _vanished(self, record: Record) -> Outcome:
         """Nobody must be told that what is gone is back."""
@@ -507,7 +514,9 @@ class Visit(Generic[State, Settings]):
             self.page.expect(due)
             return outcome
         if opened and not self._mine(opened):
-            return outcome  # the run that holds the record tells
+            if baseline or allowed:
+                raise Contended(self.target)  # nobody else knows that it may be so
+            return self._left(outcome)
         fresh = replace(self._record(violation), what=violation.what)
         surveyed = not self.event.is_call and self.page.told is None and self._stood_before()
         quiet = surveyed and not alarm
@@ -556,6 +565,9 @@ class Visit(Generic[State, Settings]):
 
     def _tell(self, record: Record) -> None:
         """By every way that works: people are told though EventBridge is down. Then what did not work is raised."""
+        if replace(record, closed=0) in self.said:
+            return  # before it was disturbed
+        self.said.append(replace(record, closed=0))
         errors: list[Exception] = []
         self.told = self.told or record.actor == self.event.actor  # the end of a fight is told of nobody
         for call in tell(record, self.world.topic, self.world.bus):
