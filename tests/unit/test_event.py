@@ -240,3 +240,13 @@ def test_a_place_makes_arns() -> None:
     here = Place("1", "cn-north-1", "aws-cn")
     assert here.bucket("lake") == "arn:aws-cn:s3:::lake"
     assert here.arn("ec2", "vpc/v", region="") == "arn:aws-cn:ec2::1:vpc/v"
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda inner: [inner], lambda inner: {"items": inner}, lambda inner: {"item": [inner]}]
+)
+def test_a_list_is_flat_however_deep_somebody_has_nested_it(wrap: Any) -> None:
+    nested: Any = ["a", "b"]
+    for _ in range(10_000):
+        nested = wrap(nested)
+    assert listed(nested) == ["a", "b"]

@@ -270,9 +270,17 @@ def listed(value: Any) -> list[Any]:
     One thing, several, `{"items": […]}`, `{"item": …}`, `{"tag": 1, "content": …}` or "" for none: which of these
     depends on the service, the year, and how many there are.
     """
-    if isinstance(value, Mapping):
-        inner = next((value[key] for key in ("items", "item", "content") if key in value), None)
-        return listed(inner) if inner is not None else [value] if value else []
-    if isinstance(value, list | tuple):
-        return [leaf for item in value for leaf in listed(item)]
-    return [] if value in (None, "") else [value]
+    flat, rest = [], [value]  # no recursion: whoever writes a field says how deep it goes
+    while rest:
+        item = rest.pop()
+        if isinstance(item, Mapping):
+            inner = next((item[key] for key in ("items", "item", "content") if key in item), None)
+            if inner is not None:
+                rest.append(inner)
+            elif item:
+                flat.append(item)
+        elif isinstance(item, list | tuple):
+            rest.extend(reversed(item))
+        elif item not in (None, ""):
+            flat.append(item)
+    return flat
