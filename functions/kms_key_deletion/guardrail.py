@@ -144,7 +144,7 @@ def scheduled(key: Key, before: str, case: Case[Key, Settings]) -> Violation:
 
 
 def enabling(before: str, case: Case[Key, Settings]) -> tuple[tuple[ApiCall, ...], str]:
-    """The call that enables the key unless it was disabled `before`, and what to tell where that isn't known."""
+    """The call that enables the key unless it was disabled `before`, and what to tell where a person may want more."""
     enable = (call("enable_key", case),)
     command = f"aws kms enable-key --key-id {case.target.name} --region {case.target.region}"
     if before == "Disabled":

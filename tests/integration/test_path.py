@@ -692,6 +692,7 @@ def test_what_a_second_run_can_not_mend_yet_is_not_forgotten_by_the_first() -> N
     set_flag("bad")
     assert handle(handler=patient, hook=while_it_tells(second)).outcome == "remediated"
     assert flag() == "good"
+    assert [message["outcome"] for message in heard()] == ["remediated", "remediated"]
     assert not still_open()
 
 

@@ -21,7 +21,7 @@ SUBJECT = 100  # characters, ASCII: SNS API, Publish
 LINE = 600
 LIMIT = 240_000  # bytes of a whole message: SNS and EventBridge refuse more than 256 KB
 BULKY = ("undo", "found", "left", "calls")
-ELSEWHERE = "too large for a message: see the ledger's record"
+TOO_LARGE = "too large for a message: see the ledger's record"
 
 NAMED = (
     r"(?i:(?<!\d{12}:)secret(?!smanager|arn)|passw(?:or)?d|pass(?:phrase|code)|(?<![a-z])(?:pwd|pass(?![\w-]))"
@@ -106,7 +106,7 @@ def _fitted(record: Record) -> tuple[str, str]:
     return text, message
 
 
-def slim(record: Record, limit: int, omitted: str = ELSEWHERE) -> Record:
+def slim(record: Record, limit: int, omitted: str = TOO_LARGE) -> Record:
     """The record without its bulkiest parts, as many as take its JSON past the limit (bytes); `omitted` says so.
 
     They go by their length alone: to redact and render a megabyte that nobody will see would cost whole seconds.

@@ -94,7 +94,6 @@ class Visit(Generic[State, Settings]):
     case: Case[State, Settings] = field(init=False)
     state: State | None = field(init=False)
     told: bool = False
-    said: list[Record] = field(default_factory=list)
 
     def outcome(self) -> Outcome:
         """Raises LedgerLost, StillViolating, and what AWS answers that nobody expected."""
@@ -565,11 +564,8 @@ class Visit(Generic[State, Settings]):
 
     def _tell(self, record: Record) -> None:
         """By every way that works: people are told though EventBridge is down. Then what did not work is raised."""
-        if replace(record, closed=0) in self.said:
-            return  # before it was disturbed
-        self.said.append(replace(record, closed=0))
         errors: list[Exception] = []
-        self.told = self.told or record.actor == self.event.actor  # the end of a fight is told of nobody
+        self.told = True
         for call in tell(record, self.world.topic, self.world.bus):
             try:
                 self.world.aws.apply(call)
