@@ -39,6 +39,7 @@ from holdfast_cli import project
 from support import ALL_MODELS, ENGINE_WRITES, FAR_FUTURE, HERE, INCIDENTS, ME, REGION, Incident
 
 LARGE: Final = os.environ.get("HOLDFAST_TORTURE") == "1"
+KEYLESS: Final = "CustomKeyStore"  # a sweep sees a store by its keys, and that of these incidents has none
 START: Final = 1_800_000_000
 LASTS: Final = 60  # seconds that a function may run
 NOWHERE: Final = "https://nowhere.invalid/"  # no imitation of AWS answers there

@@ -12,10 +12,9 @@ from holdfast.ledger import now
 from support import Incident
 
 from faults import harness
-from faults.harness import DAY, LARGE, Dies, Ended, Figure, Scene, begun
+from faults.harness import DAY, KEYLESS, LARGE, Dies, Ended, Figure, Scene, begun
 
 INCIDENTS = harness.incidents()
-KEYLESS = "CustomKeyStore"  # a sweep sees a store by its keys, and this one has none
 
 
 def cuts(build: Callable[[], Incident]) -> list[tuple[int, bool]]:

@@ -65,7 +65,10 @@ def test_every_break_is_put_right_and_the_third_message_is_the_last(clock: time_
         told[-1]["reason"]
         == f"It was put right 3 times since 2027-01-15T08:00+00:00, broken for 0 s in all, by {MALLORY} (3)."
     )
-    assert "likely to be Terraform" in told[-1]["todo"]
+    assert told[-1]["todo"] == (
+        "It is likely to be Terraform, so change it there, or exempt the target. "
+        "Every break is put right; you hear of it again when it is over."
+    )
     assert len([item for item in items() if "record" in item]) == 10
 
 
@@ -103,7 +106,7 @@ def test_what_had_to_wait_and_was_put_right_by_others_is_told(clock: time_machin
     run(ID, look(ID, "arn:aws:s3:::pond"), KMS, delivery="later", **limits)
     (message,) = heard()
     assert (message["outcome"], message["actor"]["arn"]) == ("compliant", MALLORY)
-    assert message["reason"] == BY_OTHERS
+    assert (message["reason"], message["left"]["algorithm"]) == (BY_OTHERS, "aws:kms")
 
 
 def test_when_it_is_over_that_is_told_with_the_time_that_it_was_unsafe(clock: time_machine.Traveller) -> None:
@@ -118,7 +121,7 @@ def test_when_it_is_over_that_is_told_with_the_time_that_it_was_unsafe(clock: ti
     clock.move_to(due())
     assert tick(1).outcome == "compliant"
     (told,) = heard()
-    assert told["outcome"] == "compliant"
+    assert (told["outcome"], told["closed"]) == ("compliant", START + 100 + 3600)
     assert "put right 5 times" in told["what"]
     assert f"broken for {20 + 40 + 60 + 80 + 100} s in all, by {MALLORY} (5)" in told["what"]
     assert due() == 0

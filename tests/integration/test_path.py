@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Guardrail, NoSettings, Violation
 from holdfast.guardrail import NotOurs
 from holdfast.ledger import LedgerLost
-from holdfast.visit import ELSEWHERE, UNSURE, Contended, StillViolating
+from holdfast.visit import BREAK_GLASS, ELSEWHERE, UNSURE, Contended, StillViolating
 from holdfast.world import World
 from support import (
     HERE,
@@ -190,8 +190,30 @@ def test_somebody_else_who_breaks_it_while_it_is_mended_is_told_too() -> None:
             inner.append(handle(event(id="event-2", actor=EMERGENCY), delivery="delivery-2"))
 
     handle(hook=lambda world: world.aws.session.register("before-call.ssm.PutParameter", meanwhile))
-    assert [message["actor"]["arn"] for message in heard()] == [EMERGENCY, MALLORY]
+    told = heard()
+    assert [message["actor"]["arn"] for message in told] == [EMERGENCY, MALLORY]
+    assert [message["left"] for message in told] == [{"value": "good"}] * 2
+    assert all(message["closed"] >= message["opened"] for message in told)
     assert not still_open()
+
+
+def test_somebody_else_who_breaks_what_is_fought_over_is_told_at_its_end() -> None:
+    for number in range(3):
+        set_flag("bad")
+        handle(event(id=f"e{number}"), handler=FORGETFUL, delivery=f"d{number}")
+    heard()
+    inner: list[Result] = []
+
+    def meanwhile(**_: Any) -> None:
+        if not inner:
+            again = event(id="another", actor=EMERGENCY)
+            inner.append(handle(again, handler=FORGETFUL, delivery="another"))
+
+    set_flag("bad")
+    hook = lambda world: world.aws.session.register("before-call.ssm.PutParameter", meanwhile)  # noqa: E731
+    handle(event(id="last"), handler=FORGETFUL, delivery="last", hook=hook)
+    assert inner[0].outcome == "remediated"
+    assert heard() == []
 
 
 def test_a_run_that_another_one_overtook_looks_again() -> None:
@@ -313,7 +335,39 @@ def test_the_lease_of_a_dead_run_ends_and_a_look_tells_what_it_fixed() -> None:
         handle(hook=dying(7, "before-call"), ends=1_000)  # the fix is made, nobody was told
     assert flag() == "good"
     assert handle(look(ID, TARGET), delivery="watch").outcome == "remediated"
-    assert [message["event_id"] for message in heard()] == ["event-1"]
+    assert [(message["event_id"], message["left"]) for message in heard()] == [("event-1", {"value": "good"})]
+
+
+def test_what_a_dead_run_fixed_and_somebody_then_deleted_is_not_told_to_be_back() -> None:
+    silent = replace(FORGETFUL, gone=lambda case: None)
+    set_flag("bad")
+    with pytest.raises(Died):
+        handle(handler=silent, hook=dying(1, "before-call.events"), ends=1_000)
+    boto3.client("ssm").delete_parameter(Name="flag")
+    assert handle(look(ID, TARGET), handler=silent, delivery="watch").outcome == "compliant"
+    assert [(message["event_id"], message["reason"]) for message in heard()] == [("event-1", "it is gone by now")]
+    assert not still_open()
+
+
+def test_what_a_dead_run_left_beyond_mending_is_closed_though_the_same_was_told_before() -> None:
+    set_flag("hopeless")
+    assert handle().outcome == "escalated"
+    set_flag("bad")
+    with pytest.raises(Died):
+        handle(event(id="event-2"), delivery="d2", hook=dying(1, "before-call.ssm.PutParameter"), ends=1_000)
+    heard()
+    set_flag("hopeless")
+    result = handle(look(ID, TARGET), delivery="watch")
+    assert (result.outcome, "UpdateItem" in result.calls) == ("escalated", False)
+    assert [(message["event_id"], message["what"]) for message in heard()] == [("event-2", "the flag is hopeless")]
+    assert not still_open()
+
+
+def test_what_a_dead_run_left_is_not_taken_for_older_than_holdfast() -> None:
+    set_flag("bad")
+    with pytest.raises(Died):
+        handle(hook=dying(1, "before-call.ssm.PutParameter"), ends=1_000)
+    assert handle(sweep(), delivery="sweep").outcome == "remediated"
 
 
 def test_a_live_lease_is_respected_by_a_compliant_look() -> None:
@@ -350,6 +404,7 @@ def test_without_the_ledger_nothing_is_guessed_about_what_is_gone() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         handle(hook=down("dynamodb"))
     assert isinstance(raised.value.exceptions[0], LedgerLost)
+    assert TARGET in str(raised.value.exceptions[0])
     assert heard() == []
 
 
@@ -395,7 +450,7 @@ def test_what_nobody_can_fix_is_escalated_once() -> None:
     set_flag("hopeless")
     assert handle().outcome == "escalated"
     assert handle(event(id="event-2"), delivery="delivery-2").outcome == "escalated"
-    assert [message["todo"] for message in heard()] == ["Burn it."]
+    assert [(message["todo"], message["reason"]) for message in heard()] == [("Burn it.", "")]
 
 
 def test_an_escalation_that_a_retry_tells_again_bears_the_same_id() -> None:
@@ -518,6 +573,47 @@ def test_what_a_call_has_made_of_a_thing_is_not_good_because_aws_did_not_find_it
     assert flag() == "v1"
 
 
+@dataclass(frozen=True)
+class Remade(Flag):
+    """A flag that was made again under another ARN."""
+
+    arn: str
+
+
+HEIR = HERE.arn("ssm", "parameter/heir")
+
+
+def pages() -> dict[str, dict[str, Any]]:
+    return {item["target"]: item for item in items() if item["guardrail"] == ID and "rev" in item}
+
+
+def test_what_is_made_again_under_another_arn_takes_its_baseline_with_it() -> None:
+    followed = replace(TOY, baseline=Remade, read=lambda case, aws: Remade("v1", arn))
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        arn = TARGET
+        handle(look(ID, TARGET), handler=followed)
+        arn = HEIR
+        clock.shift(60)
+        handle(look(ID, TARGET), handler=followed, delivery="d2")
+        found = pages()
+        handle(look(ID, TARGET), handler=followed, delivery="d3")
+    assert (found[TARGET]["baseline"]["version"], found[TARGET]["baseline"]["moved_to"]) == (2, HEIR)
+    assert found[TARGET]["baseline"]["state"] == {"value": "v1", "arn": TARGET}
+    heir = {"version": 1, "state": {"value": "v1", "arn": HEIR}, "by": "", "at": 1_800_000_000, "moved_to": ""}
+    assert found[HEIR]["baseline"] == heir
+    assert pages() == found
+
+
+def test_what_takes_the_place_of_another_keeps_the_baseline_that_it_has() -> None:
+    followed = replace(TOY, baseline=Remade, read=lambda case, aws: Remade("v1", str(case.target)))
+    handle(look(ID, HEIR), handler=followed)
+    before = pages()[HEIR]
+    handle(look(ID, TARGET), handler=followed, delivery="d2")
+    moved = replace(followed, read=lambda case, aws: Remade("v1", HEIR))
+    handle(look(ID, TARGET), handler=moved, delivery="d3")
+    assert pages()[HEIR] == before
+
+
 def test_a_change_by_those_who_may_is_the_new_baseline() -> None:
     set_flag("v1")
     handle(sweep())
@@ -614,7 +710,8 @@ def test_a_fix_that_is_deferred_for_an_hour_is_told_once() -> None:
             raw = look(ID, TARGET) if hour else event()
             hook = lambda w: w.aws.session.register("before-call.ssm.PutParameter", throttle)  # noqa: E731
             assert handle(raw, handler=patient, delivery=str(hour), hook=hook).outcome == "deferred"
-    assert [message["outcome"] for message in heard()] == ["deferred"]
+    (told,) = heard()
+    assert (told["outcome"], told["closed"] > told["opened"]) == ("deferred", True)
     assert handle(look(ID, TARGET), handler=patient, delivery="last").outcome == "remediated"
     assert [message["outcome"] for message in heard()] == ["remediated"]
 
@@ -661,7 +758,16 @@ def test_every_use_of_break_glass_is_told() -> None:
     for number in ("1", "2"):
         used = event(id=number, actor=EMERGENCY)
         assert handle(used, delivery=number, break_glass_arns=[EMERGENCY]).outcome == "compliant"
-    assert [message["actor"]["arn"] for message in heard()] == [EMERGENCY, EMERGENCY]
+    told = "the break-glass principal called PutParameter; nothing is wrong"
+    assert [(m["actor"]["arn"], m["what"], m["reason"]) for m in heard()] == [(EMERGENCY, told, BREAK_GLASS)] * 2
+
+
+def test_every_use_of_break_glass_is_on_record() -> None:
+    set_flag("hopeless")
+    for number in ("1", "2"):
+        used = event(id=number, actor=EMERGENCY)
+        assert handle(used, delivery=number, break_glass_arns=[EMERGENCY]).outcome == "escalated"
+    assert {record["event_id"] for record in records()} == {"1", "2"}
 
 
 def while_it_tells(act: Callable[[], object]) -> Callable[[World], object]:
@@ -840,7 +946,9 @@ def test_what_an_exemption_allowed_is_due_when_it_ends() -> None:
 
 def test_what_the_first_sweep_finds_is_audited_quietly_and_later_sweeps_leave_it() -> None:
     set_flag("bad")
-    assert handle(sweep(), handler=FORGETFUL).outcome == "audited"
+    first = handle(sweep(), handler=FORGETFUL)
+    assert (first.outcome, first.calls.count("TransactWriteItems")) == ("audited", 1)
+    assert first.calls.count("UpdateItem") == len(("it began", "it is done"))
     assert heard() == []
     with time_machine.travel(2_000_000_000, tick=False):
         assert handle(sweep(), handler=FORGETFUL, delivery="d2").outcome == "audited"
