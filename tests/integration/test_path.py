@@ -302,6 +302,32 @@ def test_what_only_the_second_round_mends_is_told_as_made() -> None:
     assert [message["applied"] for message in heard()] == [True]
 
 
+def test_a_call_that_aws_refused_is_not_told_as_made_because_another_was() -> None:
+    def refuse(**_: Any) -> None:
+        looked.append(True)
+        raise ClientError({"Error": {"Code": "Conflict", "Message": "it is there"}}, "AddTagsToResource")
+
+    looked: list[bool] = []
+    wrong = replace(FORGETFUL, later={"Conflict": 60}, evaluate=lambda s, c: evaluate(s, c) if looked else SHORT)
+    set_flag("bad")
+    hook = lambda w: w.aws.session.register("before-call.ssm.AddTagsToResource", refuse)  # noqa: E731
+    assert handle(handler=wrong, hook=hook).outcome == "remediated"
+    (message,) = heard()
+    assert ([made["operation"] for made in message["calls"]], message["applied"]) == (["put_parameter"], True)
+
+
+def test_of_a_fix_that_was_taken_over_what_the_dead_run_may_have_done_is_told_too() -> None:
+    def both(state: Flag, case: Case[Flag, NoSettings]) -> Violation | None:
+        return replace(SHORT, fix=(*SHORT.fix, put("good"))) if state.value == "bad" else None
+
+    set_flag("bad")
+    with pytest.raises(Died):
+        handle(handler=replace(FORGETFUL, evaluate=both), hook=dying(1, "before-call.ssm.PutParameter"), ends=1_000)
+    assert handle(look(ID, TARGET), handler=FORGETFUL, delivery="watch").outcome == "remediated"
+    (message,) = heard()
+    assert [made["operation"] for made in message["calls"]] == ["add_tags_to_resource", "put_parameter"]
+
+
 def test_a_fix_whose_rest_has_to_wait_is_deferred_half_done() -> None:
     def half(state: Flag, case: Case[Flag, NoSettings]) -> Violation | None:
         return Violation("half", fix=(put("half"),)) if state.value == "bad" else Violation("rest", later=60)

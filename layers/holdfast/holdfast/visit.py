@@ -318,10 +318,11 @@ class Visit(Generic[State, Settings]):
         if mine:
             self.page.contest = tried(self.page.contest, now())
             self._keep(record)
+        done = tuple(call for call in record.calls if call not in violation.fix)  # a run that died may have made them
         for _ in range(ROUNDS):
             refused = self._apply(violation)
-            if not refused.made and record.calls == violation.fix:
-                record = replace(record, applied=False)
+            done += violation.fix[: refused.made]
+            record = replace(record, calls=done or violation.fix, applied=bool(done))
             self.state, rest = self._look()
             if refused.later and rest and rest.fix == violation.fix[refused.made :]:  # nobody else does it now
                 return self._defer(record, refused.later, refused.why) if mine else self._left(Outcome.DEFERRED)
@@ -332,7 +333,7 @@ class Visit(Generic[State, Settings]):
             if rest is None or not rest.fix or rest.later or self._audit_reason(rest):
                 return self._mended(record, rest) if mine else self._joined(record)
             violation = rest
-            record = replace(record, calls=record.calls + rest.fix, applied=True)
+            record = replace(record, calls=done + rest.fix, applied=True)
             if mine:
                 self._keep(record)
         raise StillViolating(f"{self.target}: {violation.what}")
@@ -448,9 +449,10 @@ class Visit(Generic[State, Settings]):
         )
         if old is None:
             return fresh
+        made = old.calls if old.applied else ()
         return replace(
             old,
-            calls=old.calls + tuple(call for call in violation.fix if call not in old.calls),
+            calls=made + tuple(call for call in violation.fix if call not in made),
             undo=old.undo or violation.undo,
             todo=violation.todo,
             reason="",
