@@ -30,11 +30,10 @@ proofs: dev ## faults at every call of every guardrail, and every right taken fr
 e2e: dev .venv-sam/.installed .build/layer-lambda ## the deployed stack: SAM, and containers where Docker runs or may be installed
 	$(RUN) pytest tests/e2e -m e2e -rs $(ARGS)
 
-torture: dev ## the fault proofs, large: hours of events, deaths and attacks; writes docs/reliability.md
-	@rm -f .build/torture.jsonl
-	@begun=$$(date +%s); \
-	HOLDFAST_TORTURE=1 $(RUN) pytest -n auto --no-header -rfE tests/faults $(ARGS) && \
-	PYTHONPATH=tests $(RUN) faults.report "$$(git rev-parse --short HEAD)" "$$(($$(date +%s) - begun))"
+torture: dev ## the fault proofs, large: hours of events, deaths and attacks; writes docs/reliability.md (ARGS="-k …": some again)
+	@$(if $(ARGS),,rm -f .build/torture.jsonl)
+	HOLDFAST_TORTURE=1 $(RUN) pytest -n auto --no-header -rfE tests/faults $(ARGS)
+	PYTHONPATH=tests $(RUN) faults.report
 
 lint: dev ## style, also of the template
 	$(RUN) ruff check

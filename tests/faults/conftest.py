@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from holdfast import telemetry
 
 from faults.harness import LARGE, Figure
-from faults.report import FIGURES
+from faults.report import FIGURES, commit
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,23 +32,31 @@ def _only_errors_are_logged(no_cover: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Iterator[Figure]:
+def figure(request: pytest.FixtureRequest) -> Figure:
     """Counts what a proof has done, for docs/reliability.md."""
-    counted: Counter[str] = Counter()
+    counted: dict[str, int] = {}
 
     def count(name: str, number: int = 1) -> None:
-        counted[name] += number
+        counted[name] = counted.get(name, 0) + number
 
-    yield count
-    line = {"proof": Path(str(request.path)).stem, "test": request.node.name, "figures": counted}
-    request.node.user_properties.append(("figures", json.dumps(line)))
+    request.node.user_properties.append(("figures", counted))
+    return count
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Of a large run each test's figures are shown and kept, by the one process that hears of all."""
-    if not LARGE or report.when != "teardown" or "PYTEST_XDIST_WORKER" in os.environ:
+    """Of a large run the figures of each test that passed are shown and kept, by the one process that hears of all."""
+    if not LARGE or report.when != "call" or not report.passed or "PYTEST_XDIST_WORKER" in os.environ:
         return
-    for line in (value for name, value in report.user_properties if name == "figures"):
-        print(f"\n{line}", flush=True)
+    path, _, test = report.nodeid.partition("::")
+    for figures in (value for name, value in report.user_properties if name == "figures"):
+        line = {
+            "proof": Path(path).stem,
+            "test": test,
+            "figures": figures,
+            "seconds": report.duration,
+            "commit": commit(),
+        }
+        text = json.dumps(line)
+        print(f"\n{text}", flush=True)
         with FIGURES.open("a") as file:
-            file.write(f"{line}\n")
+            file.write(f"{text}\n")
