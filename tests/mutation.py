@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 STAGE = ROOT / ".build" / "mutants"
 COPIED = ("tests", ".build/layer", "cli", "functions", "events", "docs", "template.yaml", "samconfig.toml", "README.md")
 UNIT = {
-    "policy": ["unit/test_policy.py", "unit/test_corpus.py"],
+    "policy": ["unit/test_policy.py", "unit/test_corpus.py", "unit/test_policy_work.py"],
     "perimeter": ["unit/test_s3_vpc_only_policy.py", "unit/test_policy_properties.py"],
     "trail": ["unit/test_cloudtrail_logging.py"],
     "endpoint": ["unit/test_vpc_endpoint.py"],
@@ -26,9 +26,14 @@ UNIT = {
     "settings": ["unit/test_settings.py"],
     "shape": ["unit/test_shape.py"],
     "event": ["unit/test_event.py"],
-    "ledger": ["integration/test_path.py"],
-    "visit": ["integration/test_path.py"],
-    "guardrail": ["integration/test_path.py", "integration/test_entry.py"],
+    "ledger": [
+        "unit/test_fights.py",
+        "integration/test_path.py",
+        "integration/test_contest.py",
+        "integration/test_watch.py",
+    ],
+    "visit": ["unit/test_visit.py", "integration/test_path.py", "integration/test_contest.py"],
+    "guardrail": ["integration/test_path.py", "integration/test_entry.py", "integration/test_contest.py"],
     "contest": ["unit/test_fights.py", "integration/test_contest.py"],
 }
 GUARDRAIL = """from pathlib import Path

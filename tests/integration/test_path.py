@@ -113,6 +113,10 @@ def event(name: str = "PutParameter", **more: Any) -> dict[str, Any]:
     return call("ssm", name, {"name": "flag"}, **more)
 
 
+def pages() -> dict[str, dict[str, Any]]:
+    return {item["target"]: item for item in items() if item["guardrail"] == ID and "rev" in item}
+
+
 def handle(raw: dict[str, Any] | None = None, **more: Any) -> Result:
     return run(ID, raw or event(), handler=more.pop("handler", TOY), **more)
 
@@ -151,7 +155,7 @@ def test_whoever_dies_at_any_call_is_finished_by_the_next_delivery(at: int, when
     handle()
     assert flag() == "good"
     assert not still_open()
-    assert [record["outcome"] for record in records()] == ["remediated"]
+    assert [(record["outcome"], record["reason"]) for record in records()] == [("remediated", "")]
     assert {message["outcome"] for message in heard()} == {"remediated"}
 
 
@@ -176,7 +180,8 @@ def test_a_second_event_joins_the_open_record_and_tells_nothing() -> None:
 
     handle(hook=lambda world: world.aws.session.register("before-call.ssm.PutParameter", meanwhile))
     assert inner[0].outcome == "remediated"
-    assert [message["event_id"] for message in heard()] == ["event-1"]
+    (message,) = heard()
+    assert (message["event_id"], message["left"]) == ("event-1", {"value": "good"})
     assert len(records()) == 1
     assert not still_open()
 
@@ -299,7 +304,7 @@ def test_what_only_the_second_round_mends_is_told_as_made() -> None:
             raise ClientError({"Error": {"Code": "ParameterNotFound", "Message": "not yet"}}, "PutParameter")
 
     assert handle(hook=lambda w: w.aws.session.register("before-call.ssm.PutParameter", deny)).outcome == "remediated"
-    assert [message["applied"] for message in heard()] == [True]
+    assert [(message["applied"], len(message["calls"])) for message in heard()] == [(True, 1)]
 
 
 def test_a_call_that_aws_refused_is_not_told_as_made_because_another_was() -> None:
@@ -334,7 +339,8 @@ def test_a_fix_whose_rest_has_to_wait_is_deferred_half_done() -> None:
 
     set_flag("bad")
     assert handle(handler=replace(FORGETFUL, evaluate=half)).outcome == "deferred"
-    assert still_open()[0]["applied"] is True
+    (kept,) = still_open()
+    assert (kept["applied"], kept["outcome"]) == (True, "")
     assert handle(look(ID, TARGET), handler=replace(FORGETFUL, evaluate=lambda *_: None)).outcome == "remediated"
 
 
@@ -522,7 +528,8 @@ def test_calls_that_must_wait_are_deferred_by_their_error_code() -> None:
     patient = replace(TOY, later={"TooManyUpdates": 60})
     result = handle(handler=patient, hook=lambda w: w.aws.session.register("before-call.ssm.PutParameter", throttle))
     assert result.outcome == "deferred"
-    assert still_open()[0]["applied"] is False
+    (kept,) = still_open()
+    assert (kept["applied"], kept["todo"], "not now" in kept["reason"]) == (False, "", True)
     assert handle(look(ID, TARGET), delivery="watch").outcome == "remediated"
     assert [message["outcome"] for message in heard()] == ["remediated"]
 
@@ -587,6 +594,23 @@ def test_first_sight_makes_a_provisional_baseline_and_a_later_change_is_mended()
     assert next(i["baseline"]["by"] for i in items() if "baseline" in i) == ""
 
 
+@pytest.mark.parametrize(("actor", "by"), [(PIPELINE, PIPELINE), (MALLORY, "")])
+def test_what_those_who_may_have_made_is_theirs_from_the_first(actor: str, by: str) -> None:
+    set_flag("v1")
+    assert handle(event(actor=actor), baseline_principals=[PIPELINE]).outcome == "compliant"
+    assert pages()[TARGET]["baseline"]["by"] == by
+
+
+def test_what_is_gone_and_may_be_keeps_its_baseline() -> None:
+    silent = replace(TOY, gone=lambda case: None)
+    set_flag("v1")
+    handle(sweep(), handler=silent)
+    before = pages()
+    boto3.client("ssm").delete_parameter(Name="flag")
+    assert handle(event("DeleteParameter"), handler=silent, delivery="d2").outcome == "compliant"
+    assert pages() == before
+
+
 def test_what_a_call_has_made_of_a_thing_is_not_good_because_aws_did_not_find_it_at_first() -> None:
     def as_known(flag: Flag, case: Case[Flag, NoSettings]) -> Violation | None:
         good = case.baseline.value if case.baseline else "v1"
@@ -594,6 +618,7 @@ def test_what_a_call_has_made_of_a_thing_is_not_good_because_aws_did_not_find_it
 
     strict = replace(TOY, evaluate=as_known, gone=lambda _: None)
     assert handle(handler=strict).outcome == "compliant"
+    assert pages()[TARGET]["baseline"]["by"] == ""
     set_flag("v2")
     assert handle(sweep(), handler=strict, delivery="d2").outcome == "remediated"
     assert flag() == "v1"
@@ -607,10 +632,6 @@ class Remade(Flag):
 
 
 HEIR = HERE.arn("ssm", "parameter/heir")
-
-
-def pages() -> dict[str, dict[str, Any]]:
-    return {item["target"]: item for item in items() if item["guardrail"] == ID and "rev" in item}
 
 
 def test_what_is_made_again_under_another_arn_takes_its_baseline_with_it() -> None:
@@ -752,6 +773,17 @@ def test_what_stays_wrong_after_a_fix_is_told_once() -> None:
         assert handle(raw, handler=partly, delivery=str(raw["id"])).outcome == "escalated"
     assert handle(look(ID, TARGET), handler=partly, delivery="third").outcome == "escalated"
     assert [message["todo"] for message in heard()] == ["Still: rest. Do the rest."]
+
+
+def test_what_stays_wrong_after_the_fix_of_a_sweep_is_told() -> None:
+    def half(state: Flag, case: Case[Flag, NoSettings]) -> Violation | None:
+        return Violation("half", fix=(put("half"),)) if state.value == "bad" else Violation("rest", todo="Do the rest.")
+
+    set_flag("bad")
+    swept = handle(sweep(), handler=replace(FORGETFUL, evaluate=half), remediate_existing=True)
+    assert swept.outcome == "escalated"
+    (message,) = heard()
+    assert (message["todo"], message["left"]) == ("Still: rest. Do the rest.", {"value": "half"})
 
 
 def test_a_sweep_does_not_take_what_was_escalated_for_the_good_state() -> None:
