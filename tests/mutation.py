@@ -26,12 +26,7 @@ UNIT = {
     "settings": ["unit/test_settings.py"],
     "shape": ["unit/test_shape.py"],
     "event": ["unit/test_event.py"],
-    "ledger": [
-        "unit/test_fights.py",
-        "integration/test_path.py",
-        "integration/test_contest.py",
-        "integration/test_watch.py",
-    ],
+    "ledger": ["integration/test_ledger.py", "integration/test_path.py"],
     "visit": ["unit/test_visit.py", "integration/test_path.py", "integration/test_contest.py"],
     "guardrail": ["integration/test_path.py", "integration/test_entry.py", "integration/test_contest.py"],
     "contest": ["unit/test_fights.py", "integration/test_contest.py"],
