@@ -181,6 +181,7 @@ def test_what_one_actor_breaks_past_the_limit_waits_and_a_person_is_asked_once(c
     assert len(still_open()) == 3
     told = heard()
     assert [message["outcome"] for message in told] == ["remediated"] * 3 + ["escalated"]
+    assert (told[-1]["event_id"], told[-1]["applied"]) == ("event-3", False)
     assert told[-1]["reason"] == f"{MALLORY} broke more than 3 things within an hour"
     make_bucket("lake-9")
     strike(20, "lake-9", actor=OWNER, fixes_per_actor=3)
@@ -191,6 +192,23 @@ def test_what_one_actor_breaks_past_the_limit_waits_and_a_person_is_asked_once(c
         run(ID, look(ID, target), KMS, delivery=f"tick-{number}", fixes_per_actor=3)
     assert [algorithm(f"lake-{n}") for n in range(6)] == ["aws:kms"] * 6
     assert still_open() == []
+
+
+def test_a_fix_that_a_run_died_in_does_not_wait_behind_what_else_its_actor_broke(clock: time_machine.Traveller) -> None:
+    class Died(BaseException):
+        """The process is gone: no `except Exception` sees this."""
+
+    def dies(world: Any) -> None:
+        def die(**_: Any) -> None:
+            raise Died
+
+        world.aws.session.register("before-call.s3.PutBucketEncryption", die)
+
+    make_bucket("pond")
+    with pytest.raises(Died):
+        strike(1, fixes_per_actor=1, hook=dies)
+    assert strike(2, "pond", fixes_per_actor=1).outcome == "deferred"
+    assert strike(1, fixes_per_actor=1).outcome == "remediated"
 
 
 def test_decoys_do_not_hold_up_what_is_critical(clock: time_machine.Traveller) -> None:

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Guardrail, NoSettings, Violation
 from holdfast.guardrail import NotOurs
 from holdfast.ledger import LedgerLost
-from holdfast.visit import BREAK_GLASS, ELSEWHERE, UNSURE, Contended, StillViolating
+from holdfast.visit import BREAK_GLASS, ELSEWHERE, ROUNDS, UNSURE, Contended, StillViolating
 from holdfast.world import World
 from support import (
     HERE,
@@ -294,6 +294,25 @@ def test_what_is_deleted_under_the_fix_is_not_told_to_be_back() -> None:
     assert (message["outcome"], message["applied"], message["reason"]) == ("compliant", False, "it is gone by now")
 
 
+def test_what_is_deleted_under_the_fix_of_a_second_run_is_left_to_the_first() -> None:
+    silent = replace(FORGETFUL, gone=lambda case: None)
+    told: list[Any] = []
+
+    def vanish(**_: Any) -> None:
+        boto3.client("ssm").delete_parameter(Name="flag")
+
+    def meanwhile(**_: Any) -> None:
+        if not told:
+            again = replace(silent, evaluate=lambda s, c: evaluate(s, c) and SHORT)
+            hook = lambda w: w.aws.session.register("before-call.ssm.AddTagsToResource", vanish)  # noqa: E731
+            result = handle(event(id="second"), handler=again, delivery="d2", hook=hook)
+            told.append((result.outcome, heard(), still_open()[0]["delivery"]))
+
+    set_flag("bad")
+    handle(handler=silent, hook=lambda w: w.aws.session.register("before-call.ssm.PutParameter", meanwhile))
+    assert told == [("compliant", [], "delivery-1")]
+
+
 def test_what_only_the_second_round_mends_is_told_as_made() -> None:
     set_flag("bad")
     once: list[bool] = []
@@ -342,6 +361,15 @@ def test_a_fix_whose_rest_has_to_wait_is_deferred_half_done() -> None:
     (kept,) = still_open()
     assert (kept["applied"], kept["outcome"]) == (True, "")
     assert handle(look(ID, TARGET), handler=replace(FORGETFUL, evaluate=lambda *_: None)).outcome == "remediated"
+
+
+def test_a_rest_that_could_be_mended_waits_too_if_it_has_to() -> None:
+    def half(state: Flag, case: Case[Flag, NoSettings]) -> Violation | None:
+        return Violation("x", fix=(put("half"),), later=60 if state.value == "half" else 0)
+
+    set_flag("bad")
+    assert handle(handler=replace(FORGETFUL, evaluate=half)).outcome == "deferred"
+    assert still_open()[0]["reason"] == "x"
 
 
 def test_stale_settings_are_used_and_said_to_be_stale(caplog: pytest.LogCaptureFixture) -> None:
@@ -475,7 +503,9 @@ def test_three_rounds_that_do_not_help_fail_loudly() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         handle(hook=lambda world: world.aws.session.register("after-call.ssm.PutParameter", revert))
     assert isinstance(raised.value.exceptions[0], StillViolating)
-    assert len(still_open()) == 1
+    assert TARGET in str(raised.value.exceptions[0])
+    (kept,) = still_open()
+    assert len(kept["calls"]) == ROUNDS
 
 
 def test_what_nobody_can_fix_is_escalated_once() -> None:

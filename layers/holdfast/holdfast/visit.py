@@ -311,15 +311,17 @@ class Visit(Generic[State, Settings]):
         return now() < self.world.ledger.survey_ends(self.world.guardrail)
 
     def _mend(self, violation: Violation) -> Outcome:
-        record = replace(self._record(violation), applied=True)
+        record = self._record(violation)
         mine = self.page.open is None or self._mine(self.page.open)
         if mine and (capped := self._capped(record)):
-            return self._defer(self._record(violation), *capped)
+            return self._defer(record, *capped)
         if mine:
             self.page.contest = tried(self.page.contest, now())
-            self._keep(record)
         done = tuple(call for call in record.calls if call not in violation.fix)  # a run that died may have made them
         for _ in range(ROUNDS):
+            record = replace(record, calls=done + violation.fix, applied=True)
+            if mine:
+                self._keep(record)
             refused = self._apply(violation)
             done += violation.fix[: refused.made]
             record = replace(record, calls=done or violation.fix, applied=bool(done))
@@ -333,9 +335,6 @@ class Visit(Generic[State, Settings]):
             if rest is None or not rest.fix or rest.later or self._audit_reason(rest):
                 return self._mended(record, rest) if mine else self._joined(record)
             violation = rest
-            record = replace(record, calls=done + rest.fix, applied=True)
-            if mine:
-                self._keep(record)
         raise StillViolating(f"{self.target}: {violation.what}")
 
     def _capped(self, record: Record) -> tuple[int, str] | None:
@@ -354,7 +353,7 @@ class Visit(Generic[State, Settings]):
         why = f"{who} broke more than {limits.fixes_per_actor} things within an hour"
         if (caused - 1) % limits.fixes_per_actor == 0:
             todo = "Find out what it does, and stop it. What it breaks is put right when the hour is over."
-            self._tell(replace(record, applied=False, reason=why, todo=todo, outcome=Outcome.ESCALATED.value))
+            self._tell(replace(record, reason=why, todo=todo, outcome=Outcome.ESCALATED.value))
         return (hour + 1) * HOUR - now(), why
 
     def _left(self, outcome: Outcome) -> Outcome:
