@@ -183,6 +183,10 @@ def test_what_one_actor_breaks_past_the_limit_waits_and_a_person_is_asked_once(c
     assert [message["outcome"] for message in told] == ["remediated"] * 3 + ["escalated"]
     assert (told[-1]["event_id"], told[-1]["applied"]) == ("event-3", False)
     assert told[-1]["reason"] == f"{MALLORY} broke more than 3 things within an hour"
+    assert told[-1]["todo"] == (
+        "Find out what it does, and stop it. What it breaks is put right when the hour is over."
+    )
+    assert {item["due"] for item in items() if "due" in item} == {str(START + 3600)}
     make_bucket("lake-9")
     strike(20, "lake-9", actor=OWNER, fixes_per_actor=3)
     assert algorithm("lake-9") == "aws:kms", "others are not made to wait for it"

@@ -470,8 +470,11 @@ def test_without_the_ledger_nothing_is_guessed_about_what_is_gone() -> None:
 
 def test_without_the_topic_the_fix_stands_and_the_message_follows() -> None:
     set_flag("bad")
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(ExceptionGroup) as raised:
         handle(hook=down("sns"))
+    (failed,) = raised.value.exceptions
+    assert failed.args[0] == f"{TARGET} was not told by every way"
+    assert [type(error) for error in failed.args[1]] == [EndpointConnectionError]
     assert flag() == "good"
     assert len(still_open()) == 1
     assert handle().outcome == "remediated"
@@ -1037,6 +1040,8 @@ def test_what_the_first_sweep_finds_is_audited_quietly_and_later_sweeps_leave_it
     first = handle(sweep(), handler=FORGETFUL)
     assert (first.outcome, first.calls.count("TransactWriteItems")) == ("audited", 1)
     assert first.calls.count("UpdateItem") == len(("it began", "it is done"))
+    why = "it was so before Holdfast enforced, and remediate_existing is off"
+    assert [record["reason"] for record in records()] == [why]
     assert heard() == []
     with time_machine.travel(2_000_000_000, tick=False):
         assert handle(sweep(), handler=FORGETFUL, delivery="d2").outcome == "audited"
@@ -1094,6 +1099,14 @@ def test_what_has_to_wait_is_only_audited_in_audit_mode() -> None:
     set_flag("wait bad")
     assert handle(mode="audit").outcome == "audited"
     assert not still_open()
+
+
+def test_why_a_fix_was_not_made_is_told() -> None:
+    set_flag("bad")
+    assert handle(mode="audit").outcome == "audited"
+    (message,) = heard()
+    assert (message["reason"], message["applied"]) == ("the mode is audit", False)
+    assert [planned["operation"] for planned in message["calls"]] == ["put_parameter"]
 
 
 @pytest.mark.parametrize(("value", "outcome"), [("hopeless", "escalated"), ("bad", "audited")])
