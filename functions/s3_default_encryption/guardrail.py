@@ -8,12 +8,15 @@ Restored: algorithm, key and bucket key, and with `block_sse_c` the refusal of c
 is wrong is changed: an accepted key and a stronger algorithm stay, and what S3 answers for blocked encryption types is
 carried back. Where a key is refused and the settings name none, even if they ask for SSE-S3 only, S3's AWS-managed key
 takes its place, so that KMS still records every use. Buckets that take a load balancer's logs, and `sse_s3_buckets`,
-need no more than SSE-S3, and go back to it from a refused key, since those logs would be lost under KMS.
+need no more than SSE-S3, and go back to it from a refused key, since those logs would be lost under KMS; so do those
+that take CloudWatch's logs (flow logs, for one) where there is no `key_arn`.
 
 Can't: put a bucket under a key of the settings that is missing, disabled, in another Region or closed to Holdfast (S3
-would accept it, and every later upload might fail); see a load balancer in a policy that Holdfast may not read; change
-a directory bucket, whose key is chosen once for its life. The AWS-managed key is not for buckets that other accounts
-use (S3 user guide, "Using encryption for cross-account operations") or that take S3's access logs: `sse_s3_buckets`.
+would accept it, and every later upload might fail); see who delivers logs in a policy that Holdfast may not read; keep
+whoever may write that policy from SSE-S3; know that a bucket will take logs before its policy says so; change a
+directory bucket, whose key is chosen once for its life. The AWS-managed key is not for buckets that other accounts use
+(S3 user guide, "Using encryption for cross-account operations") or that take S3's access logs. `sse_s3_buckets` are
+for all of these.
 """
 
 import json
@@ -24,6 +27,7 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from holdfast import (
+    SHUT_OUT,
     ApiCall,
     Arn,
     Aws,
@@ -43,6 +47,8 @@ Algorithm = Literal["AES256", "aws:kms", "aws:kms:dsse"]
 KeyArn = Annotated[str, r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:key/[\w-]+"]
 STRENGTH = ("AES256", "aws:kms", "aws:kms:dsse")
 DIRECTORY = "s3express"
+KEEPS_KEY = "A directory bucket keeps its first key: make a new one, move the data, delete this."
+CHOOSE_KEY = "A directory bucket gets its key once, and this one has none: choose it (aws s3api put-bucket-encryption)."
 
 # Elastic Load Balancing user guide, "Enable access logs": the service, and in older Regions one of its accounts.
 BALANCERS = frozenset(
@@ -51,6 +57,10 @@ BALANCERS = frozenset(
     "985666609251 054676820928 156460612806 652711504416 635631232127 009996457667 897822967062 076674570225 "
     "507241528517 048591011584 190560391635".split()
 )
+
+# CloudWatch Logs user guide, "Amazon S3 bucket server-side encryption": what it delivers (flow logs, for one) is
+# unreadable under the AWS-managed key.
+VENDED = frozenset({"delivery.logs.amazonaws.com"})
 
 
 class Settings(Value):
@@ -74,7 +84,8 @@ class Settings(Value):
 class Bucket(Value):
     """`key` is empty for S3's own. The last two are read only where the rule is not as wanted.
 
-    `balanced`: its policy lets a load balancer deliver logs. `key_fault`: why the key in the settings can't be used.
+    `takes_logs`: its policy admits a delivery of logs that KMS would spoil. `key_fault`: why the key in the settings
+    can't be used.
     """
 
     name: str
@@ -82,7 +93,7 @@ class Bucket(Value):
     key: str
     bucket_key: bool
     blocked: tuple[str, ...]
-    balanced: bool = False
+    takes_logs: bool = False
     key_fault: str = ""
 
 
@@ -105,25 +116,26 @@ def read(case: Case[Bucket, Settings], aws: Aws) -> Bucket:
     if not any(faults(bucket, case)) or case.target.service == DIRECTORY:
         return bucket
     policy = unless("NoSuchBucketPolicy AccessDenied", s3.get_bucket_policy, Bucket=name)
-    balanced = policy is not None and admits_balancer(policy["Policy"], case.target)
-    return replace(bucket, balanced=balanced, key_fault=key_fault(case, aws))
+    takers = BALANCERS if case.settings.key_arn else BALANCERS | VENDED
+    takes_logs = policy is not None and admits(takers, policy["Policy"], case.target)
+    return replace(bucket, takes_logs=takes_logs, key_fault=key_fault(case, aws))
 
 
-def admits_balancer(policy: str, bucket: Arn) -> bool:
-    """True if a statement allows a load balancer's log delivery to put objects into the bucket."""
+def admits(services: frozenset[str], policy: str, bucket: Arn) -> bool:
+    """True if a statement allows one of these to put objects into the bucket."""
     try:
         statements = listed(mapping(json.loads(policy)).get("Statement"))
     except ValueError:
         return False
-    return any(delivers(mapping(statement), bucket) for statement in statements)
+    return any(delivers(services, mapping(statement), bucket) for statement in statements)
 
 
-def delivers(statement: Mapping[str, Any], bucket: Arn) -> bool:
+def delivers(services: frozenset[str], statement: Mapping[str, Any], bucket: Arn) -> bool:
     """NotPrincipal, NotAction and NotResource are nobody's way to admit log delivery: they don't count."""
     principals = listed(list(mapping(statement.get("Principal")).values()))
     return (
         statement.get("Effect") == "Allow"
-        and any(part in BALANCERS for name in principals for part in str(name).split(":"))
+        and any(part in services for name in principals for part in str(name).split(":"))
         and any(fnmatchcase("s3:putobject", str(action).lower()) for action in listed(statement.get("Action")))
         and any(reaches(str(resource), bucket) for resource in listed(statement.get("Resource")))
     )
@@ -155,9 +167,8 @@ def evaluate(bucket: Bucket, case: Case[Bucket, Settings]) -> Violation | None:
         return None
     what = f"default encryption of {bucket.name} falls short: {'; '.join(wrong)}"
     if case.target.service == DIRECTORY:
-        return Violation(
-            what, todo="A directory bucket keeps its first key: make a new one, move the data, delete this."
-        )
+        keyless = bucket.algorithm == "AES256"
+        return Violation(what, todo=CHOOSE_KEY if keyless else KEEPS_KEY)
     goal = mended(bucket, case)
     if bucket.key_fault and goal.key not in ("", bucket.key):
         return Violation(what, todo=f"The key in the settings can't be used ({bucket.key_fault}): correct {goal.key}.")
@@ -168,8 +179,10 @@ def faults(bucket: Bucket, case: Case[Bucket, Settings]) -> Iterator[str]:
     wanted, (algorithm, key) = case.settings, required(bucket, case.settings)
     if strength(bucket.algorithm) < strength(algorithm):
         yield f"the algorithm is {bucket.algorithm}, not {algorithm}"
-    if bucket.algorithm != "AES256" and not accepted(bucket.key, key, case):
+    if bucket.algorithm != "AES256" and not accepted(bucket, key, case):
         yield f"the key is {bucket.key or 'the AWS-managed one'}"
+    if case.target.service == DIRECTORY:
+        return  # it always has a bucket key, and knows no SSE-C (S3 user guide, "Data protection and encryption")
     if bucket.algorithm == "aws:kms" and algorithm != "AES256" and bucket.bucket_key != wanted.bucket_key:
         yield f"the bucket key is {'on' if bucket.bucket_key else 'off'}"
     if wanted.block_sse_c and "SSE-C" not in bucket.blocked:
@@ -180,7 +193,7 @@ def mended(bucket: Bucket, case: Case[Bucket, Settings]) -> Bucket:
     """The bucket as the fix leaves it: no weaker than it was, unless it has to be on SSE-S3."""
     settings, (least, key) = case.settings, required(bucket, case.settings)
     algorithm = least
-    if accepted(bucket.key, key, case):
+    if accepted(bucket, key, case):
         algorithm, key = max(bucket.algorithm, least, key=strength), bucket.key
     elif not on_sse_s3(bucket, settings):
         known = bucket.algorithm if bucket.algorithm in STRENGTH else "aws:kms"  # another may take no key
@@ -193,7 +206,11 @@ def mended(bucket: Bucket, case: Case[Bucket, Settings]) -> Bucket:
 
 
 def on_sse_s3(bucket: Bucket, wanted: Settings) -> bool:
-    return bucket.balanced or any(fnmatchcase(bucket.name, pattern) for pattern in wanted.sse_s3_buckets)
+    return bucket.takes_logs or is_listed(bucket, wanted)
+
+
+def is_listed(bucket: Bucket, wanted: Settings) -> bool:
+    return any(fnmatchcase(bucket.name, pattern) for pattern in wanted.sse_s3_buckets)
 
 
 def required(bucket: Bucket, wanted: Settings) -> tuple[str, str]:
@@ -210,19 +227,22 @@ def strength(algorithm: str) -> int:
     return STRENGTH.index(algorithm) if algorithm in STRENGTH else len(STRENGTH)
 
 
-def accepted(key: str, wanted: str, case: Case[Bucket, Settings]) -> bool:
+def accepted(bucket: Bucket, wanted: str, case: Case[Bucket, Settings]) -> bool:
     """A key is judged by what can't resolve to another account's: an id or an alias means whatever the caller has.
 
     Where none is wanted, those of this account do, among them the AWS-managed one, which S3 leaves out or gives the ARN
     of its alias; nobody can move that (KMS API, CreateAlias). S3 takes any text for a key (S3 API,
     PutBucketEncryption), and then no upload works.
     """
-    named = case.settings.key_arn
-    if key in case.settings.accepted_key_arns or (named and key in (named, Arn(named).name)):
+    key, named = bucket.key, case.settings.key_arn
+    if key in (named, *case.settings.accepted_key_arns):
         return True
+    if named and key == Arn(named).name:  # an id is looked for in the account of whoever writes
+        return Arn(named).account == case.here.account
     ours = re.escape(case.here.arn("kms", "key/")) + r"[\w-]+"
     managed = ("", case.here.arn("kms", "alias/aws/s3"))
-    return not wanted and (key in managed or re.fullmatch(ours, key) is not None)
+    by_grant = named and not is_listed(bucket, case.settings)  # a grant waives the algorithm, not the key
+    return not wanted and (key in managed or (not by_grant and re.fullmatch(ours, key) is not None))
 
 
 def put(bucket: Bucket) -> ApiCall:
@@ -244,4 +264,5 @@ handler = Guardrail(
     evaluate=evaluate,
     inventory=buckets,
     missing=frozenset({"NoSuchBucket"}),
+    stuck={"AccessDenied": SHUT_OUT},
 )

@@ -14,7 +14,21 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
-from holdfast import ApiCall, Arn, Aws, Case, Event, Guardrail, Misshapen, Place, Value, Violation, buckets, unless
+from holdfast import (
+    SHUT_OUT,
+    ApiCall,
+    Arn,
+    Aws,
+    Case,
+    Event,
+    Guardrail,
+    Misshapen,
+    Place,
+    Value,
+    Violation,
+    buckets,
+    unless,
+)
 
 FLAGS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 NONE_SET = "NoSuchPublicAccessBlockConfiguration"
@@ -125,4 +139,5 @@ handler = Guardrail(
     evaluate=evaluate,
     inventory=inventory,
     missing=frozenset({"NoSuchBucket"}),
+    stuck={"AccessDenied": SHUT_OUT},
 )

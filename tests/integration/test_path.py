@@ -618,6 +618,30 @@ def test_a_fix_that_aws_refuses_until_a_person_acts_is_escalated_with_what_to_do
     assert not still_open()
 
 
+def shut(operation: str) -> Callable[[World], object]:
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "Shut", "Message": "a policy denies it"}}, operation)
+
+    return lambda world: world.aws.session.register(f"before-call.ssm.{operation}", refuse)
+
+
+def test_who_broke_what_holdfast_may_not_look_at_is_told() -> None:
+    locked = replace(FORGETFUL, stuck={"Shut": "Open it."})
+    set_flag("bad")
+    assert handle(handler=locked, hook=shut("GetParameter")).outcome == "escalated"
+    (message,) = heard()
+    assert (message["actor"]["arn"], message["what"]) == (MALLORY, "Holdfast can't look at it")
+    assert message["todo"].startswith("Open it. AWS said: ")
+    assert handle(event(id="event-2"), handler=locked, delivery="d2").outcome == "remediated"
+
+
+def test_a_sweep_that_may_not_look_fails_and_tells_nobody_of_each() -> None:
+    set_flag("bad")
+    with pytest.raises(ExceptionGroup):
+        handle(sweep(), handler=replace(FORGETFUL, stuck={"Shut": "Open it."}), hook=shut("GetParameter"))
+    assert heard() == []
+
+
 def test_first_sight_makes_a_provisional_baseline_and_a_later_change_is_mended() -> None:
     set_flag("v1")
     assert handle(sweep()).outcome == "compliant"

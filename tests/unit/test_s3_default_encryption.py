@@ -47,7 +47,7 @@ def rule(violation: Any) -> Any:
         (replace(KMS, bucket_key=False), {"bucket_key": False}),
         (replace(KMS, blocked=("SSE-C",)), {"block_sse_c": True}),
         (SSE_S3, {"sse_s3_buckets": ["la*"]}),
-        (replace(SSE_S3, balanced=True), {}),
+        (replace(SSE_S3, takes_logs=True), {}),
         (SSE_S3, {"algorithm": "AES256", "key_arn": None}),
         (KMS, {"algorithm": "AES256", "key_arn": None}),
         (replace(KMS, key=""), {"key_arn": None}),
@@ -56,7 +56,7 @@ def rule(violation: Any) -> Any:
         (replace(KMS, key=MANAGED), {"key_arn": None}),
         (replace(KMS, key=MANAGED), {"algorithm": "AES256", "key_arn": None}),
         (replace(KMS, key=FOREIGN), {"key_arn": FOREIGN, "sse_s3_buckets": ["lake"]}),
-        (replace(KMS, key=FOREIGN, balanced=True), {"key_arn": FOREIGN}),
+        (replace(KMS, key=FOREIGN, takes_logs=True), {"key_arn": FOREIGN}),
     ],
 )
 def test_what_is_as_strong_as_wanted_is_compliant(bucket: Any, settings: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ def test_what_is_weaker_or_somebody_elses_is_a_violation(bucket: Any, settings: 
         (SSE_S3, {"block_sse_c": True, "sse_s3_buckets": ["lake"]}, "AES256", "", False),
         (replace(SSE_S3, bucket_key=True), {"block_sse_c": True, "sse_s3_buckets": ["lake"]}, "AES256", "", True),
         (replace(SSE_S3, bucket_key=True), {"algorithm": "aws:kms:dsse"}, "aws:kms:dsse", KEY, False),
-        (replace(KMS, balanced=True), {"block_sse_c": True}, "aws:kms", KEY, True),
+        (replace(KMS, takes_logs=True), {"block_sse_c": True}, "aws:kms", KEY, True),
         (
             replace(KMS, bucket_key=False),
             {"algorithm": "AES256", "key_arn": None, "block_sse_c": True},
@@ -171,7 +171,7 @@ def test_a_fixed_bucket_is_compliant_no_weaker_and_keeps_an_accepted_key(bucket:
         return
     fixed, refused = after(violation, bucket), "the key is" in violation.what
     assert decide(fixed, **settings) is None
-    if not (refused and (bucket.balanced or settings["sse_s3_buckets"])):
+    if not (refused and (bucket.takes_logs or settings["sse_s3_buckets"])):
         assert guardrail.strength(fixed.algorithm) >= guardrail.strength(bucket.algorithm)
     if bucket.algorithm != "AES256" and not refused:
         assert fixed.key == bucket.key
@@ -228,20 +228,46 @@ def test_a_key_that_cannot_be_used_is_never_written() -> None:
 def test_a_key_that_is_not_written_anew_may_have_a_fault() -> None:
     closed = replace(KMS, key_fault="missing, or closed to Holdfast")
     assert decide(replace(closed, bucket_key=False)).fix
-    assert decide(replace(closed, key=FOREIGN, balanced=True)).fix
+    assert decide(replace(closed, key=FOREIGN, takes_logs=True)).fix
 
 
 def test_a_balancers_bucket_is_freed_from_a_foreign_key_without_ours() -> None:
-    fixed = rule(decide(replace(KMS, key=FOREIGN, balanced=True)))
+    fixed = rule(decide(replace(KMS, key=FOREIGN, takes_logs=True)))
     assert fixed["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
 
 
-def test_a_directory_bucket_is_escalated() -> None:
-    name = "fast--euw1-az1--x-s3"
-    violation = decide(replace(SSE_S3, name=name), f"arn:aws:s3express:{REGION}:{ME}:bucket/{name}")
+def test_a_grant_to_a_load_balancer_does_not_let_any_key_of_the_account_pass() -> None:
+    by_grant = replace(KMS, key=OTHER, takes_logs=True)
+    assert rule(decide(by_grant))["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert decide(by_grant, key_arn=None) is None, "without a key in the settings any of the account does"
+    assert decide(replace(by_grant, key="")) is None
+    assert decide(replace(KMS, key=OTHER), sse_s3_buckets=["lake"]) is None
+
+
+def test_the_bare_id_of_another_accounts_key_is_not_that_key() -> None:
+    """S3 API, ServerSideEncryptionByDefault: it is looked for in the account of whoever writes."""
+    bare = replace(KMS, key=FOREIGN.rpartition("/")[2])
+    assert rule(decide(bare, key_arn=FOREIGN))["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"] == FOREIGN
+
+
+FAST = "fast--euw1-az1--x-s3"
+FAST_ARN = f"arn:aws:s3express:{REGION}:{ME}:bucket/{FAST}"
+
+
+def test_a_directory_bucket_under_another_key_is_escalated() -> None:
+    violation = decide(replace(KMS, name=FAST, key=OTHER), FAST_ARN)
+    assert (violation.fix, "make a new one" in violation.todo) == ((), True)
+
+
+def test_a_directory_bucket_without_a_key_is_not_to_be_thrown_away() -> None:
+    violation = decide(replace(SSE_S3, name=FAST), FAST_ARN)
     assert violation.fix == ()
-    assert violation.what == f"default encryption of {name} falls short: the algorithm is AES256, not aws:kms"
-    assert "make a new one" in violation.todo
+    assert violation.what == f"default encryption of {FAST} falls short: the algorithm is AES256, not aws:kms"
+    assert "choose it" in violation.todo
+
+
+def test_of_a_directory_bucket_nothing_is_asked_that_it_can_not_have() -> None:
+    assert decide(replace(KMS, name=FAST), FAST_ARN, block_sse_c=True, bucket_key=False) is None
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
@@ -289,8 +315,23 @@ def without(*elements: str) -> dict[str, Any]:
 )
 def test_a_load_balancers_delivery_is_seen_in_a_policy(statement: dict[str, Any], admits: bool) -> None:
     lake = HERE.bucket("lake")
-    assert guardrail.admits_balancer(json.dumps({"Statement": statement}), lake) is admits
-    assert guardrail.admits_balancer(json.dumps({"Statement": [{"Effect": "Deny"}, statement]}), lake) is admits
+    assert guardrail.admits(guardrail.BALANCERS, json.dumps({"Statement": statement}), lake) is admits
+    among = json.dumps({"Statement": [{"Effect": "Deny"}, statement]})
+    assert guardrail.admits(guardrail.BALANCERS, among, lake) is admits
+
+
+@pytest.mark.parametrize(("settings", "outcome"), [({}, "compliant"), ({"key_arn": KEY}, "escalated")])
+def test_a_bucket_of_flow_logs_is_not_put_under_the_key_that_makes_them_unreadable(
+    settings: dict[str, Any], outcome: str
+) -> None:
+    """CloudWatch Logs user guide, "Amazon S3 bucket server-side encryption": they are readable under a key of ours."""
+    flow = DELIVERY | {"Principal": {"Service": "delivery.logs.amazonaws.com"}}
+    with account():
+        make_bucket()
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [flow]})
+        boto3.client("s3").put_bucket_policy(Bucket="lake", Policy=policy)
+        event = call("s3", "DeleteBucketEncryption", {"bucketName": "lake"})
+        assert run("s3-default-encryption", event, {"algorithm": "aws:kms", **settings}).outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -298,7 +339,7 @@ def test_a_load_balancers_delivery_is_seen_in_a_policy(statement: dict[str, Any]
     ["", "[]", "null", "{}", '{"Statement": ["x", null, 1]}', '{"Statement": {"Effect": "Allow", "Principal": [1]}}'],
 )
 def test_an_odd_policy_admits_nobody(policy: str) -> None:
-    assert not guardrail.admits_balancer(policy, HERE.bucket("lake"))
+    assert not guardrail.admits(guardrail.BALANCERS, policy, HERE.bucket("lake"))
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from holdfast import ApiCall, Arn, BadEvent, Case, Event, Misshapen, SharedSettings
+from holdfast import SHUT_OUT, ApiCall, Arn, BadEvent, Case, Event, Misshapen, SharedSettings
 from holdfast.shape import parse
 from holdfast.world import World
 from holdfast_cli import project
 from incidents import s3_public_access_block as incidents
 from incidents.s3_public_access_block import ACCOUNT, ALL, FLAGS, NONE
-from support import HERE, ME, REGION, account, call, heard, items, look, run, sweep, world
+from support import HERE, MALLORY, ME, REGION, account, call, heard, items, look, run, sweep, world
 
 ID = "s3-public-access-block"
 pab = project.load(ID)
@@ -251,3 +251,19 @@ def test_where_no_organisation_answers_the_account_is_mended(cloud: None, code: 
 
 def test_organisations_are_asked_only_where_it_matters(cloud: None) -> None:
     assert "DescribeEffectivePolicy" not in run(ID, sweep()).calls
+
+
+@pytest.mark.parametrize("operation", ["GetPublicAccessBlock", "PutPublicAccessBlock"])
+def test_a_bucket_policy_that_denies_holdfast_is_told_with_who_broke_the_block(cloud: None, operation: str) -> None:
+    def refuse(**_: Any) -> None:
+        said = "not authorized, with an explicit deny in a resource-based policy"
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": said}}, operation)
+
+    incidents.bucket()
+    incidents.delete_bucket_block()
+    event = call("s3", "DeleteBucketPublicAccessBlock", {"bucketName": "lake"})
+    hook = lambda world: world.aws.session.register(f"before-call.s3.{operation}", refuse)  # noqa: E731
+    assert run(ID, event, hook=hook).outcome == "escalated"
+    (message,) = heard()
+    assert message["actor"]["arn"] == MALLORY
+    assert message["todo"].startswith(SHUT_OUT)

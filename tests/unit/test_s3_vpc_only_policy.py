@@ -499,7 +499,7 @@ def test_who_is_let_in_because_of_a_replication_is_told(cloud: None) -> None:
     put(document(*ours(), OWNERS | {"Principal": {"AWS": REPLICATION}}))
     assert guard(hook=replicating(REPLICATION, "Enabled")).outcome == "remediated"
     (message,) = heard()
-    assert f"{REPLICATION} now gets in from everywhere" in message["todo"]
+    assert f"The fix lets {REPLICATION} in from everywhere" in message["todo"]
 
 
 def test_who_got_in_before_or_for_another_reason_is_not_told_anew() -> None:

@@ -25,6 +25,11 @@ AMAZON_ROOTS = Path(__file__).with_name("amazon.pem")  # put there when the laye
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# What a person has to do where S3 answers AccessDenied; with ExpectedBucketOwner it does so for another's bucket, too.
+SHUT_OUT = (
+    "Something denies Holdfast's role: the bucket's policy, or one of the organisation. Take that out. "
+    "(Or the bucket is another account's by now.)"
+)
 READS = ("Get", "List", "Describe", "Head", "Lookup", "Query")
 _planned: ContextVar[bool] = ContextVar("planned", default=False)
 

@@ -48,7 +48,7 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
     baseline   the State class, if the last known good state is kept
     missing    error codes by which AWS says, to `read` or to the fix, that the target is not there
     later      errors by which AWS says that the fix can't be made yet, and in how many seconds to look again
-    stuck      errors by which AWS refuses the fix until a person has done something, and what that is
+    stuck      errors by which AWS refuses the look or the fix until a person has done something, and what that is
                (both by code, or by `Code: part of the message` where the code says too little)
     defensive  events that are left alone when one of `responder_principals` made them
     lost       whether a state that was read says that the thing is gone

@@ -84,7 +84,7 @@ def newcomer(role: str, insiders: Iterable[str], ours: Iterable[Statement]) -> s
     """
     if not role or list(insiders).count(role) > 1 or any(json.dumps(role) in dump(dict(each)) for each in ours):
         return ""
-    return f"{role} now gets in from everywhere, since the bucket replicates under it: see that this is meant."
+    return f"The fix lets {role} in from everywhere, since the bucket replicates under it: see that this is meant."
 
 
 def excess(networks: Sequence[str]) -> str:
@@ -119,8 +119,9 @@ def doubts(policy: Document) -> str:
 def way_out(bucket: Arn, here: Place) -> str:
     """S3 API, PutBucketPolicy: the account's root user may always; IAM user guide, "Perform a privileged task"."""
     return (
-        "It denies Holdfast's role (or the bucket is another account's by now). Only the account's root user can "
-        f"change it: aws s3api delete-bucket-policy --bucket {bucket.name}; or, from the organisation's management "
-        f"account, the same in the session of: aws sts assume-root --target-principal {here.account} "
+        "It denies Holdfast's role (or the bucket is another account's by now). Whoever else may change it takes that "
+        "out. The account's root user always may: "
+        f"aws s3api delete-bucket-policy --bucket {bucket.name}; or, from the organisation's management account, "
+        f"the same in the session of: aws sts assume-root --target-principal {here.account} "
         f"--task-policy-arn arn=arn:{here.partition}:iam::aws:policy/root-task/S3UnlockBucketPolicy"
     )

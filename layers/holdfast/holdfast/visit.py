@@ -175,7 +175,10 @@ class Visit(Generic[State, Settings]):
 
     def _look(self) -> tuple[State | None, Violation | None]:
         """The live state and the decision on it."""
-        state = self._read()
+        try:
+            state = self.guardrail.read(self.case, self.world.aws)
+        except ClientError as error:
+            return None, self._unseen(error)
         if state is None:
             return None, self._gone()
         # first seen by a sweep: how it is, is how it should be
@@ -188,13 +191,14 @@ class Visit(Generic[State, Settings]):
         unknown = page.baseline is None and page.open is None and page.told is None
         return unknown and self.guardrail.baseline is not None and not self.event.is_call
 
-    def _read(self) -> State | None:
-        try:
-            return self.guardrail.read(self.case, self.world.aws)
-        except ClientError as error:
-            if error_code(error) not in self.guardrail.missing:
-                raise
-            return None
+    def _unseen(self, error: ClientError) -> Violation | None:
+        """The decision when AWS says that it is not there; or that nobody can look at it until a person has acted."""
+        if error_code(error) in self.guardrail.missing:
+            return self._gone()
+        todo = matching(error, self.guardrail.stuck) if self.event.is_call else None
+        if todo is None:
+            raise error
+        return Violation("Holdfast can't look at it", todo=f"{todo} AWS said: {error}")
 
     def _gone(self) -> Violation | None:
         known = self.page.baseline
