@@ -48,9 +48,9 @@ def _entry(name: str, value: Any, stack: Deployment) -> Iterator[Finding]:
             yield from _shared(value, at)
         case ["settings", guardrail] if guardrail in project.guardrails():
             yield from _own(guardrail, value, at, stack)
-        case ["exemptions", guardrail, _] if guardrail in project.guardrails():
+        case ["exemptions", guardrail, _, *_] if guardrail in project.guardrails():
             yield from _exemption(value, at)
-        case ["settings", guardrail] | ["exemptions", guardrail, _]:
+        case ["settings", guardrail] | ["exemptions", guardrail, _, *_]:
             yield _unread(guardrail, at)
         case _:
             yield Finding(at, "nothing reads this; there are settings, settings/GUARDRAIL, exemptions/GUARDRAIL/NAME")

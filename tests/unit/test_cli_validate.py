@@ -80,6 +80,8 @@ def test_every_problem_is_named_with_its_path(validate: Any) -> None:
         ({"settings/s3-defualt-encryption": {}}, (), "did you mean s3-default-encryption"),
         ({"settings": {"modes": {"s3-defualt-encryption": "off"}}}, (), "did you mean s3-default-encryption"),
         ({"exemptions/s3-default-encryption": EXEMPTION}, (), "nothing reads this"),
+        ({"exemptions/s3-default-encryption/team/web": {}}, (), "required: resource"),
+        ({"exemptions/s3-defualt-encryption/team/web": EXEMPTION}, (), "did you mean s3-default-encryption"),
         ({"settings": [1]}, (), "is not a dict"),
         ({"settings": "not json"}, (), "is not a dict"),
         ([], (), "is not a dict"),

@@ -261,6 +261,13 @@ def test_nobody_plants_an_event_that_a_redrive_would_hand_over(policy: str) -> N
     assert not replace(changed(send, {"aws:PrincipalIsAWSService": "true"}), resource=read.resources[0]).met_by(read)
 
 
+def test_every_role_that_sends_to_a_queue_is_let_through() -> None:
+    """A schedule sends its dead letters as its own role (Scheduler guide, "Configuring a dead-letter queue")."""
+    paths = [role.get("Path") for role in ROLES.values() if "sqs:SendMessage" in str(role)]
+    assert len(paths) > 1
+    assert set(paths) == {"/holdfast/"}
+
+
 @pytest.mark.parametrize("action", ["kms:Decrypt", "kms:GenerateDataKey"])
 def test_services_use_the_key_for_this_account_only(action: str) -> None:
     policy, whose = document("Key", "KeyPolicy"), {"aws:SourceAccount": ACCOUNT}
