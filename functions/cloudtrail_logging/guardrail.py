@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Annotated, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from holdfast import Arn, Aws, BadEvent, Case, Event, Guardrail, Value, Violation, first, unless
 from holdfast.trail import COVERS, LOGS, SENDS, Trail, bare, blind, calls, live, widened
 
@@ -67,7 +68,14 @@ def read(case: Known, aws: Aws) -> Trail | None:
         found = replace(known, exists=False, logging=False, sends={**known.sends, **without}, obstacle="")
     elif found.sends == known.sends:
         return found
-    return found if known.organisation else replace(found, obstacle=obstacle(known, aws))
+    if known.organisation:
+        return found
+    try:
+        return replace(found, obstacle=obstacle(known, aws))
+    except (ClientError, BotoCoreError) as error:
+        if not found.exists:
+            raise
+        return replace(found, obstacle=f"its bucket or key can't be looked at ({error})")  # recording comes first
 
 
 def baseline(case: Known) -> Trail | None:
@@ -98,7 +106,7 @@ def evaluate(trail: Trail, case: Known) -> Violation | None:
     if not (wrong or changed):
         return None
     what = f"trail {case.target.name} is amiss: {'; '.join(wrong + changed)}"
-    if trail.organisation or (known and known.organisation):
+    if (known or trail).organisation:
         return Violation(what, todo=f"Only its organisation's management account, {case.target.account}, can mend it.")
     owned = bool(case.shared.baseline_principals)
     goal = restored(trail, must, known, case) if known and (owned or not wrong) else must
@@ -147,8 +155,8 @@ def drift(trail: Trail, must: Trail, known: Trail | None) -> Iterator[str]:
     """What differs from the baseline and may be meant."""
     if known is None:
         return
-    if known.organisation and not trail.organisation:
-        yield "it is no longer the organisation's"
+    if known.organisation != trail.organisation:
+        yield "it is now the organisation's" if trail.organisation else "it is no longer the organisation's"
     for name, then in known.sends.items():
         if trail.sends[name] != then:
             yield f"its {SENDS[name]} is {trail.sends[name] or 'none'}, not {then or 'none'}"
@@ -178,6 +186,8 @@ def advice(trail: Trail, known: Trail | None, case: Known) -> Iterator[str]:
         yield f"S3 answers {trail.delivery_error}, so let CloudTrail write to the bucket and use the key."
     if trail.obstacle:
         yield f"It can't be as it was: {trail.obstacle}. Mend that, and the next look restores it."
+    if known and trail.organisation and not known.organisation:
+        yield f"Make it this account's again: aws cloudtrail update-trail --name {trail.arn} --no-is-organization-trail"
     if known and any(trail.sends[name] != known.sends[name] for name in withheld(known, case)):
         yield f"Its log group needs a role that cloudwatch_role_arn does not name: {known.sends[LOGS[1]]}."
 

@@ -572,3 +572,12 @@ def test_the_role_must_be_one_roles_arn(role: Any) -> None:
 def test_the_role_may_be_left_out() -> None:
     assert parse(Settings, {}) == Settings(None)
     assert parse(Settings, {"cloudwatch_role_arn": ROLE}) == Settings(ROLE)
+
+
+def test_a_trail_that_becomes_the_organisations_is_still_this_accounts_to_mend() -> None:
+    """CloudTrail API, UpdateTrail: the organisation's management account may make it so."""
+    moved = replace(GOOD, organisation=True)
+    told = judged(moved, GOOD, owners=OWNERS)
+    assert (told.fix, "it is now the organisation's" in told.what) == ((), True)
+    assert "--no-is-organization-trail" in told.todo
+    assert START in judged(replace(moved, logging=False), GOOD, owners=OWNERS).fix
