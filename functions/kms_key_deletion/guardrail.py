@@ -24,6 +24,11 @@ STORE = "custom-key-store"
 RESOURCE = re.compile(rf"(key|{STORE})/[\w-]{{1,256}}")
 PENDING = ("PendingDeletion", "PendingReplicaDeletion")
 IN_USE = ("Enabled", "CONNECTED")
+MAKES = {
+    "DisableKey": "Disabled",
+    "DeleteImportedKeyMaterial": "PendingImport",
+    "DisconnectCustomKeyStore": "DISCONNECTED",
+}
 
 # KMS API, KeyMetadata (KeyState) and CustomKeyStoresListEntry (ConnectionState): what is wrong, and what to do.
 HOPELESS = {
@@ -197,5 +202,6 @@ handler = Guardrail(
         "KMSInvalidStateException": 60,  # KMS is eventually consistent: the next look decides anew
     },
     defensive=frozenset({"DisableKey"}),
+    made_by=lambda call, found, baseline: MAKES.get(call) == found.state,
     safer=lambda found, baseline: found.state in IN_USE and baseline.state not in IN_USE,
 )

@@ -33,6 +33,7 @@ from holdfast.endpoint import (
     arn_of,
     changes,
     create,
+    grown,
     has_gateway,
     hindered,
     in_words,
@@ -41,6 +42,7 @@ from holdfast.endpoint import (
     looked_at,
     modify,
     naming,
+    orphaned,
     others,
     parsed,
     provided,
@@ -113,6 +115,8 @@ def settled(gone: Endpoint, case: Known, aws: Aws) -> Endpoint:
         return replace(gone, loss="homeless")
     # Asked for once: between two answers another run may have made it again, which would then seem to be in its way.
     found = to_service(gone, aws)
+    if there := next((raw for raw in found if raw["VpcEndpointId"] == gone.id and is_alive(raw)), None):
+        return looked_at(parsed(there, aws), baseline(case), aws)  # EC2's first answer was wrong
     living = others(gone, found, aws)
     rivals = [hindered(other, gone.parts - other.parts, living, aws) for other in living]
     if heir := heir_of(gone, rivals, case.moved_to):
@@ -133,7 +137,7 @@ def heir_of(gone: Endpoint, rivals: list[Endpoint], made: str) -> Endpoint | Non
     for other in rivals:
         tagged = other.tags.get(REPLACES) == gone.id
         as_it_is = other if tagged else replace(other, taken={})
-        if other.arn == made or (other.type == gone.type and not changes(as_it_is, gone)):
+        if other.arn == made or (other.type == gone.type and not changes(as_it_is, gone) and not orphaned(other, gone)):
             return other
     return None
 
@@ -202,11 +206,15 @@ def aftermath(now: Endpoint) -> str:
 
 def changed(now: Endpoint, before: Endpoint, case: Known) -> Violation | None:
     fix, taken = changes(now, before), [table for table in unrouted(now, before) if table in now.taken]
-    if not fix and not taken:
+    strangers = orphaned(now, before)
+    if not (fix or taken or strangers):
         return None
     how = [*starmap(in_words, fix.items()), *(f"{now.taken[table]} has {table}" for table in taken)]
+    how += [f"{group} is in the place of its own groups" for group in strangers]
     what = f"the endpoint to {now.service} in {now.vpc} is not as it was: {'; '.join(how)}"
     todo = f"Mend or delete what took its place: {obstacles(now)}." if taken else ""
+    if strangers:
+        todo = f"{todo} Its own groups are gone: give it one that lets in no more than they did.".strip()
     if not fix:
         return Violation(what, todo=todo)
     unset = "" if case.shared.baseline_principals else "changes are audited until baseline_principals is set"
@@ -241,11 +249,15 @@ def inventory(aws: Aws) -> Iterator[Arn]:
 
 
 def newer(found: Endpoint | Vpc, known: Endpoint | Vpc) -> bool:
-    """What is as it should be has lost no more than what is gone for good: its new parts are guarded from now on."""
-    if not (isinstance(found, Endpoint) and isinstance(known, Endpoint)) or found.loss or found.arn != known.arn:
-        return False
-    bare = (replace(each, missing=(), strays={}, taken={}, named_by=()) for each in (found, known))
-    return next(bare) != next(bare)
+    return isinstance(found, Endpoint) and isinstance(known, Endpoint) and grown(found, known)
+
+
+def made_by(call: str, found: Endpoint | Vpc, known: Endpoint | Vpc | None) -> bool:
+    """Calls on route tables lead subnets elsewhere, and take away no more than deleted route tables."""
+    if "RouteTable" not in call or not (isinstance(found, Endpoint) and isinstance(known, Endpoint)):
+        return True
+    taken = {*known.tables} - {*found.tables} - {*found.missing}
+    return not taken and changes(found, known).keys() <= {"AddRouteTableIds"}
 
 
 def related(target: Arn, aws: Aws) -> list[Arn]:
@@ -276,5 +288,7 @@ handler: Guardrail[Endpoint | Vpc, Settings] = Guardrail(
         "InvalidParameter: must have a Gateway endpoint": 60,
     },
     defensive=frozenset({"ModifyVpcEndpoint"}),
+    lost=lambda found: isinstance(found, Endpoint) and bool(found.loss),
     safer=newer,
+    made_by=made_by,
 )

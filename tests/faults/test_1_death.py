@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from holdfast.ledger import now
+from holdfast.visit import ON_ITS_WAY
 from support import Incident
 
 from faults import harness
@@ -66,6 +67,8 @@ def test_whoever_dies_for_good_is_finished_by_the_watch(name: str, figure: Figur
         runs = [run for _ in range(3) for run in scene.tick()]
         figure("deaths")
         scene.clock.move_to(until)
+        runs += scene.tick()
+        scene.clock.shift(ON_ITS_WAY)  # a sweep waits for the call of somebody who may
         runs += scene.tick()
         assert not [run.error for run in runs if run.failed], where(scene, cut)
         assert scene.settled, (where(scene, cut), scene.summary)

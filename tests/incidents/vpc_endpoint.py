@@ -47,6 +47,13 @@ def refuse_a_second(other: VPCEndPoint, given: dict[str, Any]) -> None:
         raise EC2ClientError("InvalidParameter", "there is already a conflicting DNS domain in the VPC")
 
 
+def delete_once(backend: EC2Backend, vpce_ids: list[str] | None = None) -> None:
+    """moto deletes a dead one's routes again, and fails. EC2 API, DeleteVpcEndpoints: it is `unsuccessful`."""
+    delete_all(backend, [id for id in vpce_ids or [] if backend.vpc_end_points[id].state == "available"])
+
+
+delete_all = EC2Backend.delete_vpc_endpoints
+setattr(EC2Backend, "delete_vpc_endpoints", delete_once)  # noqa: B010 - mypy takes no other function for it
 setattr(EC2Backend, "create_vpc_endpoint", create_once)  # noqa: B010 - mypy takes no other function for it
 
 

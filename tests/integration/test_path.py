@@ -1,6 +1,6 @@
 """The one path: what it promises when runs die, meet, or find a service down. On moto."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ import boto3
 import pytest
 import time_machine
 from botocore.exceptions import ClientError, EndpointConnectionError
-from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Guardrail, NoSettings, Violation
+from holdfast import Arn, Aws, BadEvent, Case, NoSettings, Violation
 from holdfast.guardrail import NotOurs
 from holdfast.ledger import LedgerLost
 from holdfast.visit import BREAK_GLASS, ELSEWHERE, ROUNDS, UNSURE, Contended, StillViolating
@@ -17,7 +17,6 @@ from holdfast.world import World
 from support import (
     HERE,
     MALLORY,
-    ME,
     Result,
     account,
     call,
@@ -30,120 +29,35 @@ from support import (
     still_open,
     sweep,
 )
-
-ID = "toy"
-TARGET = HERE.arn("ssm", "parameter/flag")
-PIPELINE = f"arn:aws:iam::{ME}:role/pipeline"
-RESPONDER = f"arn:aws:iam::{ME}:role/responder"
-EMERGENCY = f"arn:aws:iam::{ME}:role/emergency"
-
-
-@dataclass(frozen=True)
-class Flag:
-    """A parameter that must not say `bad`, and must not change without a say of those who may."""
-
-    value: str
-
-
-def read(case: Case[Flag, NoSettings], aws: Aws) -> Flag:
-    if case.target.name == "broken":
-        raise ValueError("broken")
-    return Flag(aws.client("ssm").get_parameter(Name=case.target.name)["Parameter"]["Value"])
-
-
-def evaluate(flag: Flag, case: Case[Flag, NoSettings]) -> Violation | None:
-    good = case.baseline.value if case.baseline else "good"
-    if flag.value.startswith("wait") and case.waited < 60:
-        return Violation("the flag has to wait", later=30)
-    if flag.value == "hopeless":
-        return Violation("the flag is hopeless", todo="Burn it.")
-    if flag.value in ("bad", "stubborn") or (case.baseline and flag.value != good):
-        return Violation(f"the flag is {flag.value}", fix=(put(good),), undo=(put(flag.value),))
-    return None
-
-
-def gone(case: Case[Flag, NoSettings]) -> Violation:
-    if case.baseline is None:
-        return Violation("the flag was taken away", todo="Nobody knows how it was.")
-    return Violation("the flag was taken away", fix=(put(case.baseline.value),))
-
-
-def put(value: str) -> ApiCall:
-    return ApiCall("ssm", "put_parameter", {"Name": "flag", "Value": value, "Type": "String", "Overwrite": True})
-
-
-def targets(event: Event) -> list[Arn]:
-    return [event.arn("ssm", f"parameter/{event.text('name')}")]
-
-
-TOY: Guardrail[Flag, NoSettings] = Guardrail(
-    severity="high",
-    services=("ssm",),
-    covers=(r"arn:{partition}:ssm:{region}:{account}:parameter/\w+",),
-    settings=NoSettings,
-    targets=targets,
-    read=read,
-    evaluate=evaluate,
-    gone=gone,
-    inventory=lambda aws: [TARGET],
-    baseline=Flag,
-    missing=frozenset({"ParameterNotFound", "InvalidResourceId"}),
-    defensive=frozenset({"LockParameter"}),
+from toy import (
+    EMERGENCY,
+    FORGETFUL,
+    ID,
+    PIPELINE,
+    RESPONDER,
+    SHORT,
+    TARGET,
+    TOY,
+    Died,
+    Flag,
+    down,
+    dying,
+    evaluate,
+    event,
+    flag,
+    handle,
+    pages,
+    put,
+    set_flag,
+    shut,
+    while_it_tells,
 )
-FORGETFUL = replace(TOY, baseline=None)
-LABEL = {"ResourceType": "Parameter", "ResourceId": "flag", "Tags": [{"Key": "fixed", "Value": "yes"}]}
-SHORT = Violation("the flag has no label", fix=(ApiCall("ssm", "add_tags_to_resource", LABEL),))
 
 
 @pytest.fixture(autouse=True)
 def _account() -> Iterator[None]:
     with account():
         yield
-
-
-def set_flag(value: str) -> None:
-    boto3.client("ssm").put_parameter(Name="flag", Value=value, Type="String", Overwrite=True)
-
-
-def flag() -> str:
-    return boto3.client("ssm").get_parameter(Name="flag")["Parameter"]["Value"]
-
-
-def event(name: str = "PutParameter", **more: Any) -> dict[str, Any]:
-    return call("ssm", name, {"name": "flag"}, **more)
-
-
-def pages() -> dict[str, dict[str, Any]]:
-    return {item["target"]: item for item in items() if item["guardrail"] == ID and "rev" in item}
-
-
-def handle(raw: dict[str, Any] | None = None, **more: Any) -> Result:
-    return run(ID, raw or event(), handler=more.pop("handler", TOY), **more)
-
-
-class Died(BaseException):
-    """The process is gone: no `except Exception` sees this."""
-
-
-def dying(at: int, when: str) -> Callable[[World], object]:
-    """A world whose process dies before or after its `at`-th call."""
-    count = 0
-
-    def die(**_: Any) -> None:
-        nonlocal count
-        count += 1
-        if count == at:
-            raise Died
-
-    return lambda world: world.aws.session.register(when, die)
-
-
-def down(*services: str) -> Callable[[World], object]:
-    def refuse(**happening: Any) -> None:
-        if happening["model"].service_model.service_name in services:
-            raise EndpointConnectionError(endpoint_url="https://down")
-
-    return lambda world: world.aws.session.register("before-call", refuse)
 
 
 @pytest.mark.parametrize("when", ["before-call", "after-call"])
@@ -618,13 +532,6 @@ def test_a_fix_that_aws_refuses_until_a_person_acts_is_escalated_with_what_to_do
     assert not still_open()
 
 
-def shut(operation: str) -> Callable[[World], object]:
-    def refuse(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "Shut", "Message": "a policy denies it"}}, operation)
-
-    return lambda world: world.aws.session.register(f"before-call.ssm.{operation}", refuse)
-
-
 def test_who_broke_what_holdfast_may_not_look_at_is_told() -> None:
     locked = replace(FORGETFUL, stuck={"Shut": "Open it."})
     set_flag("bad")
@@ -708,14 +615,17 @@ def test_what_is_made_again_under_another_arn_takes_its_baseline_with_it() -> No
     assert pages() == found
 
 
-def test_what_takes_the_place_of_another_keeps_the_baseline_that_it_has() -> None:
-    followed = replace(TOY, baseline=Remade, read=lambda case, aws: Remade("v1", str(case.target)))
-    handle(look(ID, HEIR), handler=followed)
-    before = pages()[HEIR]
-    handle(look(ID, TARGET), handler=followed, delivery="d2")
-    moved = replace(followed, read=lambda case, aws: Remade("v1", HEIR))
-    handle(look(ID, TARGET), handler=moved, delivery="d3")
-    assert pages()[HEIR] == before
+@pytest.mark.parametrize("actor", [PIPELINE, MALLORY])
+def test_what_takes_the_place_of_another_keeps_only_a_baseline_of_those_who_may(actor: str) -> None:
+    """First sight says nothing of the place that it has now: how it was when nothing led there."""
+    shared: Any = {"baseline_principals": [PIPELINE]}
+    alone = replace(TOY, baseline=Remade, read=lambda case, aws: Remade("v1", str(case.target)))
+    made = call("ssm", "PutParameter", {"name": "heir"}, actor=actor)
+    handle(made, handler=replace(alone, read=lambda case, aws: Remade("open", HEIR)), **shared)
+    handle(look(ID, TARGET), handler=alone, delivery="d2", **shared)
+    moved = replace(alone, read=lambda case, aws: Remade("v1", HEIR))
+    handle(look(ID, TARGET), handler=moved, delivery="d3", **shared)
+    assert pages()[HEIR]["baseline"]["state"]["value"] == ("open" if actor == PIPELINE else "v1")
 
 
 def test_a_change_by_those_who_may_is_the_new_baseline() -> None:
@@ -883,17 +793,6 @@ def test_every_use_of_break_glass_is_on_record() -> None:
         used = event(id=number, actor=EMERGENCY)
         assert handle(used, delivery=number, break_glass_arns=[EMERGENCY]).outcome == "escalated"
     assert {record["event_id"] for record in records()} == {"1", "2"}
-
-
-def while_it_tells(act: Callable[[], object]) -> Callable[[World], object]:
-    """A world in which something happens when the run has looked for the last time."""
-    done: list[object] = []
-
-    def meanwhile(**_: Any) -> None:
-        if not done:
-            done.append(act())
-
-    return lambda world: world.aws.session.register("before-call.sns.Publish", meanwhile)
 
 
 def test_what_a_second_run_can_not_mend_yet_is_not_forgotten_by_the_first() -> None:

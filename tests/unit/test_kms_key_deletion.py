@@ -452,3 +452,18 @@ def test_material_deleted_while_the_deletion_was_pending_ends_with_a_person() ->
         run(ID, incident.event, hook=refusing("EnableKey", "KMSInvalidStateException"))
         incidents.in_moto(Arn(incident.target).name).key_state = "PendingImport"
         assert run(ID, look(ID, incident.target), delivery="delivery-2").outcome == "escalated"
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "may_be"),
+    [
+        ("DisableKey", "Disabled", True),
+        ("EnableKey", "Disabled", False),
+        ("ImportKeyMaterial", "PendingImport", False),
+        ("DeleteImportedKeyMaterial", "PendingImport", True),
+        ("DisconnectCustomKeyStore", "DISCONNECTED", True),
+        ("DisableKey", "PendingImport", False),
+    ],
+)
+def test_each_state_is_made_by_one_call(name: str, state: str, may_be: bool) -> None:
+    assert kms.handler.made_by(name, Key(state), Key("Enabled")) is may_be

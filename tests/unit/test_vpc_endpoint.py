@@ -490,9 +490,7 @@ def test_changes_are_audited_until_somebody_may_make_them() -> None:
         pytest.param(INTERFACE, replace(INTERFACE, private_dns=False), id="private DNS switched on"),
         pytest.param(replace(GATEWAY, tags={}), GATEWAY, id="other tags"),
         pytest.param(replace(GATEWAY, tables=("rtb-1",), missing=("rtb-2",)), GATEWAY, id="a route table deleted"),
-        pytest.param(
-            replace(INTERFACE, groups=("sg-3",), missing=("sg-1", "sg-2")), INTERFACE, id="all groups deleted"
-        ),
+        pytest.param(replace(INTERFACE, groups=(), missing=("sg-1", "sg-2")), INTERFACE, id="all groups deleted"),
         pytest.param(GATEWAY, replace(GATEWAY, policy=""), id="policy not known before"),
         pytest.param(replace(GATEWAY, strays={"subnet-9": "rtb-9"}), GATEWAY, id="a subnet that never was routed"),
     ],
@@ -1066,3 +1064,62 @@ def test_an_endpoint_that_another_run_makes_again_meanwhile_is_not_in_its_own_wa
         outer = run(ID, incident.event, hook=lambda world: world.aws.session.register(first, meanwhile))
         assert (inner, outer.outcome, incident.safe()) == (["remediated"], "compliant", True)
         assert {message["outcome"] for message in heard()} == {"remediated"}
+
+
+def test_a_group_in_the_place_of_those_that_were_deleted_is_told_and_not_taken_for_good() -> None:
+    swapped = replace(INTERFACE, groups=("sg-3",), missing=("sg-1", "sg-2"))
+    violation = guardrail.evaluate(swapped, case(INTERFACE, **ENFORCED))
+    assert violation.what.endswith("sg-3 is in the place of its own groups")
+    assert (violation.fix, "lets in no more" in violation.todo) == ((), True)
+    assert not guardrail.newer(swapped, INTERFACE)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        replace(GATEWAY, policy=json.dumps(incidents.OPEN)),
+        replace(INTERFACE, private_dns=not INTERFACE.private_dns),
+        replace(INTERFACE, dns={"PrivateDnsOnlyForInboundResolverEndpoint": "true"}),
+    ],
+)
+def test_what_was_not_judged_by_the_baseline_does_not_become_it(found: Any) -> None:
+    known = GATEWAY if found.type == "Gateway" else INTERFACE
+    assert not guardrail.newer(replace(found, subnets=("subnet-9",)), known)
+
+
+@pytest.mark.parametrize("name", ["DeleteRouteTable", "DisassociateRouteTable"])
+def test_a_call_on_a_route_table_blesses_no_policy(name: str) -> None:
+    """It leads to every gateway endpoint that it may have led to, if need be to all of the account."""
+    with account():
+        id = incidents.gateway(incidents.vpc())
+        target = HERE.arn("ec2", f"vpc-endpoint/{id}")
+        shared: Any = {"baseline_principals": [incidents.CI]}
+        run(ID, look(ID, target), **shared)
+        boto3.client("ec2").modify_vpc_endpoint(VpcEndpointId=id, PolicyDocument=json.dumps(incidents.OPEN))
+        cleared = call("ec2", name, {"routeTableId": "rtb-0", "associationId": "rtbassoc-0"}, actor=incidents.CI)
+        assert run(ID, cleared, delivery="d1", **shared).outcome == "deferred"
+        request = {"ModifyVpcEndpointRequest": {"VpcEndpointId": id, "PolicyDocument": json.dumps(incidents.OPEN)}}
+        theirs = call("ec2", "ModifyVpcEndpoint", request, id="event-2")
+        assert run(ID, theirs, delivery="d2", **shared).outcome == "remediated"
+
+
+def test_an_heir_is_held_to_what_it_replaces_and_not_to_how_it_was_made() -> None:
+    with account():
+        place = incidents.vpc()
+        shared: Any = {"baseline_principals": [incidents.CI]}
+        id = incidents.gateway(place)
+        run(ID, look(ID, HERE.arn("ec2", f"vpc-endpoint/{id}")), **shared)
+        given: Any = {"VpcEndpointType": "Gateway", "VpcId": place["vpc"], "ServiceName": incidents.SERVICE}
+        policy = json.dumps(incidents.OPEN)
+        made = boto3.client("ec2").create_vpc_endpoint(**given, PolicyDocument=policy)["VpcEndpoint"]["VpcEndpointId"]
+        event = call("ec2", "CreateVpcEndpoint", {}, responseElements=incidents.made(made))
+        assert run(ID, event, delivery="d1", **shared).outcome == "compliant", "no route leads there"
+        incidents.delete(id)()
+        strict = json.dumps(incidents.STRICT)
+        boto3.client("ec2").modify_vpc_endpoint(
+            VpcEndpointId=made, PolicyDocument=strict, AddRouteTableIds=[place["routed"]]
+        )
+        run(ID, incidents.deletion({"content": id, "tag": 1}), delivery="d2", **shared)
+        modified = call("ec2", "ModifyVpcEndpoint", {"ModifyVpcEndpointRequest": {"VpcEndpointId": made}}, id="e3")
+        result = run(ID, modified, delivery="d3", **shared)
+        assert (result.outcome, result.writes) == ("compliant", [])

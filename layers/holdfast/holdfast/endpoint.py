@@ -291,6 +291,24 @@ def in_words(name: str, value: Any) -> str:
     return "another policy" if name == "PolicyDocument" else "private DNS is off"
 
 
+def orphaned(now: Endpoint, before: Endpoint) -> list[str]:
+    """Groups in the place of those that it had, all of which are gone."""
+    has_own = not before.groups or now.left_of(before.groups)
+    return [] if has_own else sorted({*now.groups} - {*before.groups})
+
+
+def grown(found: Endpoint, known: Endpoint) -> bool:
+    """True if it has lost no more than what is gone for good, and has more: its new parts are guarded from now on.
+
+    A late call is not judged by this baseline, so this must do it; and of its names only those who may decide.
+    """
+    worse = found.loss or changes(found, known) or orphaned(found, known)
+    if worse or (found.arn, found.private_dns, found.dns) != (known.arn, known.private_dns, known.dns):
+        return False
+    bare = (replace(each, missing=(), strays={}, taken={}, named_by=()) for each in (found, known))
+    return next(bare) != next(bare)
+
+
 def modify(now: Endpoint, how: Mapping[str, Any]) -> ApiCall:
     return ApiCall("ec2", "modify_vpc_endpoint", {"VpcEndpointId": now.id, **how})
 

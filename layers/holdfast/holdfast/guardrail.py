@@ -53,6 +53,7 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
     defensive  events that are left alone when one of `responder_principals` made them
     lost       whether a state that was read says that the thing is gone
     safer      whether a state that was found becomes the baseline though nobody with a say made it so
+    made_by    whether a call of this name can have made what was found of the baseline (None: none is known)
     """
 
     severity: Severity
@@ -72,6 +73,7 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
     defensive: frozenset[str] = frozenset()
     lost: Callable[[State], bool] = lambda found: False
     safer: Callable[[State, State], bool] = lambda found, baseline: False
+    made_by: Callable[[str, State, State | None], bool] = lambda call, found, baseline: True
 
     def __post_init__(self) -> None:
         if is_lambda():

@@ -81,8 +81,8 @@ class Round(Value):
 class Baseline(Value):
     """A last known good state, as plain JSON (None: that the thing is gone is good).
 
-    `by` is the principal who made it so; empty at first sight, when it is provisional. `moved_to` is the ARN under
-    which the thing was made again: that one has a baseline of its own.
+    `by` is the principal who made it so; empty at first sight, when it is provisional. `at` is when it was seen.
+    `moved_to` is the ARN under which the thing was made again: that one has a baseline of its own.
     """
 
     version: int

@@ -33,7 +33,9 @@ class SharedSettings(Value):
     """What several guardrails share.
 
     `mode` is for all guardrails, `modes` for one each. `break_glass_arns` always alert and are never locked out.
-    Changes by `baseline_principals` are the new good state; the defensive acts of `responder_principals` stand.
+    Changes by `baseline_principals` are the new good state; the defensive acts of `responder_principals` stand. What a
+    look finds first, and they may have done, waits five minutes for the event of their call; an event that is more than
+    a quarter of an hour old is only told.
     Until `remediate_existing`, what was wrong before Holdfast enforced is only audited. Past `fixes_per_target` in an
     hour a thing is put right once a minute; past `fixes_per_actor` what one actor breaks waits for the next hour, but
     for what is critical; a fix of more than `calls_per_fix` calls is left to a person.

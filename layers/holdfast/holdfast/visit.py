@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ROUNDS = 3
 TICK = 60  # seconds between two ticks of the watch
+FRESH = 900  # seconds for which it is believed that what is there is what the call has made
+ON_ITS_WAY = 300  # seconds that CloudTrail may take to tell of a call ("How CloudTrail works" has it as an average)
 TOLD_AFTER = 3600  # seconds that a fix may be deferred before that is told
 MARGIN = 30  # seconds after a function's time-out when its run is surely over
 UNSURE = "the ledger could not be read, so that nobody knows yet whether all is as it was before"
 ELSEWHERE = "it was put right at the same time, by another run or by somebody else"
 BREAK_GLASS = "every use of break-glass is told"
 BY_OTHERS = "somebody has put it right before Holdfast did"
+AWAITED = "whoever made it so may be one who may, and the event of that call still on its way"
 LOG_LINE = 200_000  # bytes: CloudWatch Logs user guide, "quotas", takes an event of 256 KB at least
 RESERVE = 20  # seconds that are kept for one target: three rounds of reads and writes
 
@@ -112,9 +115,9 @@ class Visit(Generic[State, Settings]):
         self.state, violation = self._look()
         if self._is_over():
             self._settle(violation)
-        if violation is None:
+        if violation is None and not (violation := self._disputed()):
             return self._compliant()
-        for decide in (self._accepted, self._exempted, self._unfixable, self._audited):
+        for decide in (self._outdated, self._accepted, self._exempted, self._unfixable, self._audited):
             if decided := decide(violation):
                 return decided
         return self._mend(violation)
@@ -123,20 +126,9 @@ class Visit(Generic[State, Settings]):
         """Every use of break-glass is told, whatever else is or isn't."""
         if self.told or not named(self.case.actor, self.choices.shared.break_glass_arns):
             return outcome
-        event = self.event
-        what = f"the break-glass principal called {event.name}"
-        record = replace(
-            self._record(Violation(what)),
-            event_id=event.id,
-            event_name=event.name,
-            event_time=event.time,
-            actor=event.actor,
-            what=what,
-            reason=BREAK_GLASS,
-            outcome=outcome.value,
-            closed=now(),
-        )
-        self._tell(record)
+        what = f"the break-glass principal called {self.event.name}"
+        record = self._by_this_call(self._record(Violation(what)))
+        self._tell(replace(record, what=what, reason=BREAK_GLASS, outcome=outcome.value, closed=now()))
         return outcome
 
     def _is_over(self) -> bool:
@@ -172,6 +164,16 @@ class Visit(Generic[State, Settings]):
         dated = self.event.is_call and self.event.trusted_actor
         late = stored is not None and not stored.by and dated and 0 < self.event.epoch < stored.at
         return None if late else stored
+
+    def _disputed(self) -> Violation | None:
+        """Another's call, from before the look that took what was there for the doing of somebody with a say."""
+        known = self.page.baseline
+        if known is None or not known.by or not self.event.is_call or self._authority():
+            return None
+        if not known.at - FRESH < self.event.epoch < known.at:
+            return None
+        todo = f"See that it is as {known.by} wanted it: that it was so is all that is known."
+        return Violation(f"{self.event.name} may have had a part in what was taken for {known.by}'s change", todo=todo)
 
     def _look(self) -> tuple[State | None, Violation | None]:
         """The live state and the decision on it."""
@@ -232,20 +234,37 @@ class Visit(Generic[State, Settings]):
     def _accepted(self, violation: Violation) -> Outcome | None:
         """Changes by those who may change what is good: the state they left is the new baseline.
 
-        A loss is only believed to be theirs when it was their call that deletes: another's may have come in between.
+        What their call can't have made is not believed to be theirs, nor is a loss unless it was their call that
+        deletes: another's may have come in between.
         """
         why = self._authority()
         if not why or self.guardrail.baseline is None or self.page.lost:
             return None
+        if self.state is not None and not self.guardrail.made_by(self.event.name, self.state, self.case.baseline):
+            return None
         is_lost = self.state is None or self.guardrail.lost(self.state)
         if is_lost and not self.event.name.startswith("Delete"):
             return None
-        if self.state is not None:
-            itself = replace(self.case, baseline=self.state)
-            if self.guardrail.evaluate(self.state, itself) is not None:
-                return None  # nobody's change makes a state good that is bad in itself
+        if self.state is not None and not self._is_good_in_itself():
+            return None  # nobody's change makes it good
         adopted = self._next_baseline(shape.plain(self.state), self.case.actor)
         return self._conclude(replace(violation, fix=(), undo=()), Outcome.EXEMPT, why, baseline=adopted)
+
+    def _outdated(self, violation: Violation) -> Outcome | None:
+        """An old event of those who may (retried for long, redriven): by now what is there may be another's.
+
+        Nor is it put back, since it may well be theirs.
+        """
+        if now() - self.event.epoch <= FRESH or not (self._authority() or self._exempt_for_its_actor()):
+            return None
+        todo = f"If it is still what {self.case.actor} wanted, let the change be made again; else undo it by hand."
+        reason = f"the call is {int(now() - self.event.epoch)} s old"
+        return self._conclude(replace(violation, fix=(), undo=(), todo=todo), Outcome.ESCALATED, reason)
+
+    def _exempt_for_its_actor(self) -> bool:
+        """Whether the target is exempt, but only for who called."""
+        found = [each for each in self.choices.exemptions.items() if each[1].covers(self.target, self.case.actor)]
+        return bool(found) and not any(e.principal is None or self._allowed_before(name, e) for name, e in found)
 
     def _authority(self) -> str:
         actor, shared = self.case.actor, self.choices.shared
@@ -317,6 +336,10 @@ class Visit(Generic[State, Settings]):
     def _mend(self, violation: Violation) -> Outcome:
         record = self._record(violation)
         mine = self.page.open is None or self._mine(self.page.open)
+        if not mine and not self.event.is_call:
+            return Outcome.DEFERRED  # to the run that holds the record, or to the watch when that is over
+        if self._may_be_meant() and self.case.waited < ON_ITS_WAY:
+            return self._defer(record, ON_ITS_WAY - self.case.waited, AWAITED)
         if mine and (capped := self._capped(record)):
             return self._defer(record, *capped)
         if mine:
@@ -337,9 +360,31 @@ class Visit(Generic[State, Settings]):
             if rest and refused.todo:
                 rest = Violation(violation.what, todo=f"{refused.todo} AWS said: {refused.why}")
             if rest is None or not rest.fix or rest.later or self._audit_reason(rest):
-                return self._mended(record, rest) if mine else self._joined(record)
+                if mine:
+                    return self._mended(record, rest)
+                return (
+                    self._left(Outcome.DEFERRED if rest.later else Outcome.ESCALATED) if rest else self._joined(record)
+                )
             violation = rest
         raise StillViolating(f"{self.target}: {violation.what}")
+
+    def _may_be_meant(self) -> bool:
+        """What somebody with a say may have made, by a call of which the event is still on its way, is waited for.
+
+        What nobody may make of it is put right at once, and so is what a call without a say is known to have made.
+        """
+        known_before = self.page.open.reason != AWAITED if self.page.open else self.page.told is not None
+        if known_before or self.page.lost or self.case.baseline is None:
+            return False
+        shared, is_lost = self.choices.shared, self.state is None or self.guardrail.lost(self.state)
+        if self.event.is_call:
+            return bool(self._authority()) and not is_lost and self._is_good_in_itself()
+        has_a_say = shared.baseline_principals or (self.guardrail.defensive and shared.responder_principals)
+        return bool(has_a_say) and (is_lost or self._is_good_in_itself())
+
+    def _is_good_in_itself(self) -> bool:
+        state = self.state
+        return state is not None and self.guardrail.evaluate(state, replace(self.case, baseline=state)) is None
 
     def _capped(self, record: Record) -> tuple[int, str] | None:
         """For how many seconds a fix has to wait, and why. What has waited comes again as a look, and is not capped."""
@@ -453,6 +498,8 @@ class Visit(Generic[State, Settings]):
         if old is None:
             return fresh
         made = old.calls if old.applied else ()
+        if self.event.is_call and old.reason == AWAITED:
+            old = self._by_this_call(old)
         return replace(
             old,
             calls=made + tuple(call for call in violation.fix if call not in made),
@@ -462,6 +509,10 @@ class Visit(Generic[State, Settings]):
             delivery=self.delivery.id,
             lease=self.delivery.ends,
         )
+
+    def _by_this_call(self, record: Record) -> Record:
+        event = self.event
+        return replace(record, event_id=event.id, event_name=event.name, event_time=event.time, actor=event.actor)
 
     def _baseline(self) -> Baseline | None:
         """What to keep after a look that found nothing wrong: first sight makes a provisional one.
@@ -492,8 +543,9 @@ class Visit(Generic[State, Settings]):
         if arn in (self.target, known.moved_to):
             return known
         page = self.world.ledger.page(self.world.guardrail, arn)
-        if page.baseline is None:
-            page.remember(Baseline(1, shape.plain(state), known.by, known.at))
+        if page.baseline is None or not page.baseline.by:  # first sight says nothing of the place that it has now
+            version = page.baseline.version + 1 if page.baseline else 1
+            page.remember(Baseline(version, shape.plain(state), known.by, known.at))
         return replace(known, version=known.version + 1, moved_to=arn)
 
     def _conclude(
@@ -524,8 +576,8 @@ class Visit(Generic[State, Settings]):
         fresh = replace(self._record(violation), what=violation.what)
         surveyed = not self.event.is_call and self.page.told is None and self._stood_before()
         quiet = surveyed and not alarm
-        if not (quiet or opened or outcome is Outcome.COMPLIANT):
-            self._keep(fresh)  # of runs at the same time one tells
+        if not (quiet or outcome is Outcome.COMPLIANT or (opened and not (baseline or allowed))):
+            self._keep(fresh)  # of runs at the same time one tells, and nobody undoes what may be so from now on
         record = replace(fresh, outcome=outcome.value, reason=reason)
         return self._finish(record, baseline=baseline, allowed=allowed, due=due, quiet=quiet)
 
