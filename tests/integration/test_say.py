@@ -53,6 +53,12 @@ def test_an_old_call_of_those_who_may_says_nothing_of_what_is_there_now() -> Non
     assert flag() == "v1"
 
 
+@pytest.mark.parametrize("guardrail", [TOY, FORGETFUL])
+def test_what_nobody_may_make_of_it_is_mended_though_the_call_is_old(guardrail: Any) -> None:
+    set_flag("bad")
+    assert handle(event(actor=PIPELINE, eventTime=OLD), handler=guardrail, **SAY).outcome == "remediated"
+
+
 def test_a_call_is_believed_for_some_time() -> None:
     known()
     set_flag("v2")

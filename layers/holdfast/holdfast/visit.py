@@ -117,7 +117,7 @@ class Visit(Generic[State, Settings]):
             self._settle(violation)
         if violation is None and not (violation := self._disputed()):
             return self._compliant()
-        for decide in (self._outdated, self._accepted, self._exempted, self._unfixable, self._audited):
+        for decide in (self._accepted, self._exempted, self._unfixable, self._audited):
             if decided := decide(violation):
                 return decided
         return self._mend(violation)
@@ -247,24 +247,21 @@ class Visit(Generic[State, Settings]):
             return None
         if self.state is not None and not self._is_good_in_itself():
             return None  # nobody's change makes it good
+        if self._is_old:
+            return self._outdated(violation)
         adopted = self._next_baseline(shape.plain(self.state), self.case.actor)
         return self._conclude(replace(violation, fix=(), undo=()), Outcome.EXEMPT, why, baseline=adopted)
 
-    def _outdated(self, violation: Violation) -> Outcome | None:
-        """An old event of those who may (retried for long, redriven): by now what is there may be another's.
+    @property
+    def _is_old(self) -> bool:
+        """True for a call that was retried for long, or redriven: by now what is there may be another's."""
+        return self.event.is_call and now() - self.event.epoch > FRESH
 
-        Nor is it put back, since it may well be theirs.
-        """
-        if now() - self.event.epoch <= FRESH or not (self._authority() or self._exempt_for_its_actor()):
-            return None
+    def _outdated(self, violation: Violation) -> Outcome:
+        """It may be what somebody may do, or may not: neither is it taken for good, nor put back."""
         todo = f"If it is still what {self.case.actor} wanted, let the change be made again; else undo it by hand."
         reason = f"the call is {int(now() - self.event.epoch)} s old"
         return self._conclude(replace(violation, fix=(), undo=(), todo=todo), Outcome.ESCALATED, reason)
-
-    def _exempt_for_its_actor(self) -> bool:
-        """Whether the target is exempt, but only for who called."""
-        found = [each for each in self.choices.exemptions.items() if each[1].covers(self.target, self.case.actor)]
-        return bool(found) and not any(e.principal is None or self._allowed_before(name, e) for name, e in found)
 
     def _authority(self) -> str:
         actor, shared = self.case.actor, self.choices.shared
@@ -275,17 +272,17 @@ class Visit(Generic[State, Settings]):
         return ""
 
     def _exempted(self, violation: Violation) -> Outcome | None:
-        found = self._exemption()
+        found = self._exemption("" if self._is_old else self.case.actor)
         if found is None:
-            return None
+            return self._outdated(violation) if self._exemption(self.case.actor) else None
         name, exemption = found
         reason = f"exemption {name} ({exemption.reason}; owner {exemption.owner}, until {exemption.expires})"
         allowed = Allowed(name, shape.plain(self.state)) if exemption.principal else None
         return self._conclude(violation, Outcome.EXEMPT, reason, allowed=allowed, due=exemption.until + 1)
 
-    def _exemption(self) -> tuple[str, Exemption] | None:
+    def _exemption(self, actor: str) -> tuple[str, Exemption] | None:
         for name, exemption in self.choices.exemptions.items():
-            if exemption.covers(self.target, self.case.actor) or self._allowed_before(name, exemption):
+            if exemption.covers(self.target, actor) or self._allowed_before(name, exemption):
                 return name, exemption
         return None
 
@@ -360,11 +357,9 @@ class Visit(Generic[State, Settings]):
             if rest and refused.todo:
                 rest = Violation(violation.what, todo=f"{refused.todo} AWS said: {refused.why}")
             if rest is None or not rest.fix or rest.later or self._audit_reason(rest):
-                if mine:
-                    return self._mended(record, rest)
-                return (
-                    self._left(Outcome.DEFERRED if rest.later else Outcome.ESCALATED) if rest else self._joined(record)
-                )
+                if rest and not mine:
+                    return self._left(Outcome.DEFERRED if rest.later else Outcome.ESCALATED)
+                return self._mended(record, rest) if mine else self._joined(record)
             violation = rest
         raise StillViolating(f"{self.target}: {violation.what}")
 
