@@ -368,3 +368,15 @@ def test_a_fix_that_has_to_wait_is_deferred_and_then_made(code: str) -> None:
     assert run(ID, look(ID, TRAIL), delivery="delivery-2").outcome == "remediated"
     assert found() == good
     assert [record["outcome"] for record in records()] == ["remediated"]
+
+
+@pytest.mark.parametrize("call_", ["s3.GetBucketPolicy", "kms.DescribeKey"])
+@pytest.mark.parametrize("code", ["SlowDown", "ThrottlingException", "InvalidAccessKeyId"])
+def test_a_stopped_trail_is_started_though_its_bucket_or_key_can_not_be_looked_at(call_: str, code: str) -> None:
+    """Whoever floods DescribeKey must not keep the recorder off."""
+    trail()
+    run(ID, sweep())
+    update(S3KeyPrefix="other")
+    stop()
+    hooked(STOPPED, {f"before-call.{call_}": refusing(code)}, delivery="d1", baseline_principals=[TERRAFORM])
+    assert found()["logging"]

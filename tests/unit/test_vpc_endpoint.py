@@ -10,6 +10,7 @@ import boto3
 import botocore.session
 import pytest
 import time_machine
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from botocore.validate import validate_parameters
 from holdfast import ApiCall, Arn, BadEvent, Case, Event, Misshapen, SharedSettings, Violation
@@ -1123,3 +1124,20 @@ def test_an_heir_is_held_to_what_it_replaces_and_not_to_how_it_was_made() -> Non
         modified = call("ec2", "ModifyVpcEndpoint", {"ModifyVpcEndpointRequest": {"VpcEndpointId": made}}, id="e3")
         result = run(ID, modified, delivery="d3", **shared)
         assert (result.outcome, result.writes) == ("compliant", [])
+
+
+def test_what_one_answer_calls_gone_and_the_next_shows_is_not_made_again() -> None:
+    def denies(**_: Any) -> Any:
+        if answers:
+            return None
+        answers.append(True)
+        raise ClientError({"Error": {"Code": "InvalidVpcEndpointId.NotFound", "Message": "no"}}, "DescribeVpcEndpoints")
+
+    answers: list[bool] = []
+    with account():
+        id = incidents.gateway(incidents.vpc())
+        target = HERE.arn("ec2", f"vpc-endpoint/{id}")
+        run(ID, look(ID, target))
+        hook = lambda world: world.aws.session.register("before-call.ec2.DescribeVpcEndpoints", denies)  # noqa: E731
+        result = run(ID, incidents.deletion({"content": id, "tag": 1}), delivery="d1", hook=hook)
+        assert (answers, result.outcome, result.writes) == ([True], "compliant", [])
