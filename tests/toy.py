@@ -119,9 +119,11 @@ def down(*services: str) -> Callable[[World], object]:
     return lambda world: world.aws.session.register("before-call", refuse)
 
 
-def shut(operation: str) -> Callable[[World], object]:
+def refusing(code: str, operation: str = "PutParameter") -> Callable[[World], object]:
+    """A world in which AWS answers one operation with an error."""
+
     def refuse(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "Shut", "Message": "a policy denies it"}}, operation)
+        raise ClientError({"Error": {"Code": code, "Message": "not now"}}, operation)
 
     return lambda world: world.aws.session.register(f"before-call.ssm.{operation}", refuse)
 

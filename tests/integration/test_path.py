@@ -48,8 +48,8 @@ from toy import (
     handle,
     pages,
     put,
+    refusing,
     set_flag,
-    shut,
     while_it_tells,
 )
 
@@ -469,11 +469,8 @@ def test_a_deferred_violation_that_settles_itself_is_closed_without_a_message() 
 def test_calls_that_must_wait_are_deferred_by_their_error_code() -> None:
     set_flag("bad")
 
-    def throttle(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "TooManyUpdates", "Message": "not now"}}, "PutParameter")
-
     patient = replace(TOY, later={"TooManyUpdates": 60})
-    result = handle(handler=patient, hook=lambda w: w.aws.session.register("before-call.ssm.PutParameter", throttle))
+    result = handle(handler=patient, hook=refusing("TooManyUpdates"))
     assert result.outcome == "deferred"
     (kept,) = still_open()
     assert (kept["applied"], kept["todo"], "not now" in kept["reason"]) == (False, "", True)
@@ -535,7 +532,7 @@ def test_a_fix_that_aws_refuses_until_a_person_acts_is_escalated_with_what_to_do
 def test_who_broke_what_holdfast_may_not_look_at_is_told() -> None:
     locked = replace(FORGETFUL, stuck={"Shut": "Open it."})
     set_flag("bad")
-    assert handle(handler=locked, hook=shut("GetParameter")).outcome == "escalated"
+    assert handle(handler=locked, hook=refusing("Shut", "GetParameter")).outcome == "escalated"
     (message,) = heard()
     assert (message["actor"]["arn"], message["what"]) == (MALLORY, "Holdfast can't look at it")
     assert message["todo"].startswith("Open it. AWS said: ")
@@ -545,7 +542,7 @@ def test_who_broke_what_holdfast_may_not_look_at_is_told() -> None:
 def test_a_sweep_that_may_not_look_fails_and_tells_nobody_of_each() -> None:
     set_flag("bad")
     with pytest.raises(ExceptionGroup):
-        handle(sweep(), handler=replace(FORGETFUL, stuck={"Shut": "Open it."}), hook=shut("GetParameter"))
+        handle(sweep(), handler=replace(FORGETFUL, stuck={"Shut": "Open it."}), hook=refusing("Shut", "GetParameter"))
     assert heard() == []
 
 
@@ -715,15 +712,13 @@ def test_without_the_ledger_a_look_judges_by_what_it_sees_alone() -> None:
 def test_a_fix_that_is_deferred_for_an_hour_is_told_once() -> None:
     set_flag("bad")
 
-    def throttle(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "TooManyUpdates", "Message": "not now"}}, "PutParameter")
-
     patient = replace(TOY, later={"TooManyUpdates": 60})
     for hour in range(4):
         with time_machine.travel(1_800_000_000 + hour * 3_601, tick=False):
             raw = look(ID, TARGET) if hour else event()
-            hook = lambda w: w.aws.session.register("before-call.ssm.PutParameter", throttle)  # noqa: E731
-            assert handle(raw, handler=patient, delivery=str(hour), hook=hook).outcome == "deferred"
+            assert (
+                handle(raw, handler=patient, delivery=str(hour), hook=refusing("TooManyUpdates")).outcome == "deferred"
+            )
     (told,) = heard()
     assert (told["outcome"], told["closed"] > told["opened"]) == ("deferred", True)
     assert handle(look(ID, TARGET), handler=patient, delivery="last").outcome == "remediated"
@@ -798,16 +793,10 @@ def test_every_use_of_break_glass_is_on_record() -> None:
 def test_what_a_second_run_can_not_mend_yet_is_not_forgotten_by_the_first() -> None:
     patient = replace(FORGETFUL, later={"TooManyUpdates": 60})
 
-    def throttled(world: World) -> None:
-        def refuse(**_: Any) -> None:
-            raise ClientError({"Error": {"Code": "TooManyUpdates", "Message": "not now"}}, "PutParameter")
-
-        world.aws.session.register("before-call.ssm.PutParameter", refuse)
-
     def second() -> None:
         set_flag("bad")
         again = event(id="second", actor=PIPELINE)
-        assert handle(again, handler=patient, delivery="d2", hook=throttled).outcome == "deferred"
+        assert handle(again, handler=patient, delivery="d2", hook=refusing("TooManyUpdates")).outcome == "deferred"
 
     set_flag("bad")
     assert handle(handler=patient, hook=while_it_tells(second)).outcome == "remediated"

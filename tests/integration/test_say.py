@@ -7,11 +7,23 @@ from typing import Any
 import boto3
 import pytest
 import time_machine
-from botocore.exceptions import ClientError
 from holdfast.visit import AWAITED, ON_ITS_WAY
-from holdfast.world import World
 from support import MALLORY, account, exempt, heard, look, records, still_open, sweep
-from toy import FORGETFUL, ID, PIPELINE, RESPONDER, TARGET, TOY, event, flag, handle, pages, set_flag, while_it_tells
+from toy import (
+    FORGETFUL,
+    ID,
+    PIPELINE,
+    RESPONDER,
+    TARGET,
+    TOY,
+    event,
+    flag,
+    handle,
+    pages,
+    refusing,
+    set_flag,
+    while_it_tells,
+)
 
 START = 1_800_000_000
 SAY: Any = {"baseline_principals": [PIPELINE]}
@@ -181,15 +193,9 @@ def test_who_has_a_say_takes_over_what_was_waiting_before_that_is_told() -> None
     """Else a look would mend it meanwhile, and the new good state be lost without a word."""
     patient = replace(TOY, later={"TooManyUpdates": 60})
 
-    def throttled(world: World) -> None:
-        def refuse(**_: Any) -> None:
-            raise ClientError({"Error": {"Code": "TooManyUpdates", "Message": "not now"}}, "PutParameter")
-
-        world.aws.session.register("before-call.ssm.PutParameter", refuse)
-
     known()
     set_flag("v2")
-    assert handle(handler=patient, delivery="d0", hook=throttled, **SAY).outcome == "deferred"
+    assert handle(handler=patient, delivery="d0", hook=refusing("TooManyUpdates"), **SAY).outcome == "deferred"
     set_flag("v3")
     inner = []
     hook = while_it_tells(lambda: inner.append(handle(look(ID, TARGET), handler=patient, delivery="d1", **SAY).outcome))
@@ -222,13 +228,6 @@ def test_who_made_it_with_another_call_is_believed_then() -> None:
 RULED = replace(FORGETFUL, stuck={"Ruled": "Ask the organisation."})
 
 
-def ruled(world: World) -> None:
-    def refuse(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "Ruled", "Message": "by the organisation"}}, "PutParameter")
-
-    world.aws.session.register("before-call.ssm.PutParameter", refuse)
-
-
 @pytest.mark.parametrize("actor", [MALLORY, PIPELINE])
 def test_what_a_second_run_could_not_mend_is_not_told_to_be_back(actor: str) -> None:
     inner = []
@@ -236,7 +235,7 @@ def test_what_a_second_run_could_not_mend_is_not_told_to_be_back(actor: str) -> 
     def second() -> None:
         set_flag("bad")
         again = event(id="second", actor=actor)
-        inner.append(handle(again, handler=RULED, delivery="d2", hook=ruled).outcome)
+        inner.append(handle(again, handler=RULED, delivery="d2", hook=refusing("Ruled")).outcome)
 
     set_flag("bad")
     assert handle(handler=RULED, hook=while_it_tells(second)).outcome == "remediated"
