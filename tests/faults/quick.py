@@ -162,6 +162,9 @@ class Account:
             raise refused("InvalidVpcEndpointId.NotFound")
         return {"VpcEndpoints": [dict(self.endpoints[id]) for id in VpcEndpointIds or self.endpoints]}
 
+    def config_describe_configuration_recorders(self) -> Any:
+        return {"ConfigurationRecorders": []}
+
     def ec2_describe_vpcs(self, Filters: Any) -> Any:
         return {"Vpcs": [{"VpcId": VPC}]}
 
