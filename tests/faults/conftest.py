@@ -44,14 +44,15 @@ def figure(request: pytest.FixtureRequest) -> Figure:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Of a large run the figures of each test that passed are shown and kept, by the one process that hears of all."""
-    if not LARGE or report.when != "call" or not report.passed or "PYTEST_XDIST_WORKER" in os.environ:
+    """Of a large run each test's figures are shown and kept, by the one process that hears of all."""
+    if not LARGE or report.when != "call" or "PYTEST_XDIST_WORKER" in os.environ:
         return
     path, _, test = report.nodeid.partition("::")
     for figures in (value for name, value in report.user_properties if name == "figures"):
         line = {
             "proof": Path(path).stem,
             "test": test,
+            "passed": report.passed,
             "figures": figures,
             "seconds": report.duration,
             "commit": commit(),

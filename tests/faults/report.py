@@ -42,10 +42,13 @@ class Proof:
 
 
 def figures() -> dict[str, Proof]:
-    """Each line of the file is one test that passed; a later line of the same test takes its place."""
+    """Each line of the file is one test; a later line of the same test takes its place. Exits if one has not passed."""
     lines = map(json.loads, FIGURES.read_text().splitlines())
+    last = {(line["proof"], line["test"]): line for line in lines}
+    if failed := [" ".join(name) for name, line in last.items() if not line["passed"]]:
+        raise SystemExit(f"No page while these fail: {', '.join(failed)}")
     proofs: defaultdict[str, Proof] = defaultdict(Proof)
-    for line in {(line["proof"], line["test"]): line for line in lines}.values():
+    for line in last.values():
         proof = proofs[line["proof"]]
         proof.counted.update(line["figures"])
         proof.commits.add(line["commit"])
