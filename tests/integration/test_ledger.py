@@ -99,6 +99,16 @@ def test_of_what_nobody_knows_the_page_is_empty(ledger: Ledger) -> None:
     assert CALLS == ["GetItem"]
 
 
+def test_a_page_shows_what_was_written_a_moment_ago(ledger: Ledger) -> None:
+    """By itself GetItem may answer with an older state (DynamoDB API, GetItem); moto never does."""
+    asked: list[Any] = []
+    ledger.aws.session.register(
+        "provide-client-params.dynamodb.GetItem", lambda params, **_: asked.append(params["ConsistentRead"])
+    )
+    page(ledger)
+    assert asked == [True]
+
+
 def test_an_open_record_is_due_when_its_run_is_over(ledger: Ledger) -> None:
     kept = page(ledger)
     kept.contest = Contest(START, START, tries=1)
@@ -133,6 +143,13 @@ def test_what_is_compliant_costs_a_write_only_where_something_is_new(ledger: Led
     told.remember(seen)
     assert page(ledger).told is None
     assert [each["target"] for each in items() if "version" in each] == [f"{TARGET}#baseline#1"]
+    assert CALLS.count("TransactWriteItems") == 1
+
+
+def test_what_is_compliant_is_neither_allowed_nor_looked_at_again(ledger: Ledger) -> None:
+    page(ledger).close(replace(CLOSED, outcome="exempt"), None, Allowed("lab", "bad"), START + 500)
+    page(ledger).remember(None)
+    assert (page(ledger).allowed, page(ledger).told, page(ledger).due) == (None, None, 0)
 
 
 def test_what_another_run_has_seen_of_a_compliant_thing_stands(ledger: Ledger) -> None:
@@ -173,8 +190,9 @@ def test_while_a_thing_is_fought_over_somebody_looks_when_it_is_over(ledger: Led
     held.close(CLOSED, None)
     fought = page(ledger)
     assert (fought.due, fought.contest) == (START + CALM, FOUGHT)
+    fought.contest = replace(FOUGHT, tries=3)
     fought.expect(START + 10)
-    assert page(ledger).due == START + 10
+    assert (page(ledger).due, page(ledger).contest) == (START + 10, fought.contest)
     fought.expect(0)
     assert page(ledger).due == START + CALM
     fought.settle()
@@ -253,6 +271,8 @@ def test_a_record_that_is_too_large_is_kept_without_its_bulk(ledger: Ledger) -> 
     page(ledger).keep(replace(NOBODY, found="y" * RECORD, undo=(put,)), START + 90)
     kept = item()["open"]
     assert (kept["found"], kept["what"]) == ({"omitted": "too large for the ledger"}, "the flag is bad")
+    page(ledger, "large").remember(Baseline(1, "z" * RECORD))
+    assert page(ledger, "large").baseline == Baseline(1, "z" * RECORD)
 
 
 def test_the_fixes_that_an_actor_caused_are_counted_by_the_hour(ledger: Ledger) -> None:

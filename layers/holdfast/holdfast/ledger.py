@@ -121,11 +121,7 @@ class Ledger(Value):
 
     def known(self, guardrail: str) -> Iterator[str]:
         """What a sweep must look at though nothing else may name it: there when last seen, in hand, or told of."""
-        pages = self._query(
-            KeyConditionExpression="guardrail = :g",
-            FilterExpression="attribute_exists(rev)",
-            ExpressionAttributeValues={":g": {"S": guardrail}},
-        )
+        pages = self._query(KeyConditionExpression="guardrail = :g", ExpressionAttributeValues={":g": {"S": guardrail}})
         for item in pages:
             baseline = json.loads(item["baseline"]["S"]) if "baseline" in item else {}
             is_there = baseline.get("state") is not None and not baseline.get("moved_to")
