@@ -529,6 +529,14 @@ def test_a_fix_that_aws_refuses_until_a_person_acts_is_escalated_with_what_to_do
     assert not still_open()
 
 
+def test_of_a_fix_that_aws_refused_half_way_the_calls_that_it_took_are_told() -> None:
+    half = replace(FORGETFUL, stuck={"Ruled": "Ask."}, evaluate=lambda s, c: replace(SHORT, fix=(put("x"), *SHORT.fix)))
+    set_flag("bad")
+    assert handle(handler=half, hook=refusing("Ruled", "AddTagsToResource")).outcome == "escalated"
+    (message,) = heard()
+    assert ([made["operation"] for made in message["calls"]], message["applied"]) == (["put_parameter"], True)
+
+
 def test_who_broke_what_holdfast_may_not_look_at_is_told() -> None:
     locked = replace(FORGETFUL, stuck={"Shut": "Open it."})
     set_flag("bad")
@@ -622,7 +630,8 @@ def test_what_takes_the_place_of_another_keeps_only_a_baseline_of_those_who_may(
     handle(look(ID, TARGET), handler=alone, delivery="d2", **shared)
     moved = replace(alone, read=lambda case, aws: Remade("v1", HEIR))
     handle(look(ID, TARGET), handler=moved, delivery="d3", **shared)
-    assert pages()[HEIR]["baseline"]["state"]["value"] == ("open" if actor == PIPELINE else "v1")
+    heir = pages()[HEIR]["baseline"]
+    assert (heir["state"]["value"], heir["version"]) == (("open", 1) if actor == PIPELINE else ("v1", 2))
 
 
 def test_a_change_by_those_who_may_is_the_new_baseline() -> None:
