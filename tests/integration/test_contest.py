@@ -235,9 +235,13 @@ def test_a_fix_of_too_many_calls_is_left_to_a_person(clock: time_machine.Travell
         found: Violation | None = handler.evaluate(state, case)
         return replace(found, fix=found.fix * 2) if found else None
 
-    assert strike(1, handler=replace(handler, evaluate=twofold), calls_per_fix=1).outcome == "escalated"
+    thorough = replace(handler, evaluate=twofold)
+    assert strike(1, handler=thorough, calls_per_fix=1).outcome == "escalated"
     assert algorithm() == "AES256"
-    assert [message["todo"] for message in heard()] == ["The fix takes 2 calls, and calls_per_fix is 1."]
+    (message,) = heard()
+    assert message["todo"] == "The fix takes 2 calls, and calls_per_fix is 1."
+    assert (message["calls"], message["undo"]) == ([], [])
+    assert strike(2, handler=thorough, calls_per_fix=2).outcome == "remediated"
 
 
 def test_an_unfinished_try_is_no_break(clock: time_machine.Traveller) -> None:

@@ -757,6 +757,17 @@ def test_what_stays_wrong_after_the_fix_of_a_sweep_is_told() -> None:
     assert (message["todo"], message["left"]) == ("Still: rest. Do the rest.", {"value": "half"})
 
 
+def test_what_was_mended_is_known_as_good_and_what_was_not_is_no_fix() -> None:
+    set_flag("bad")
+    assert handle().outcome == "remediated"
+    assert pages()[TARGET]["baseline"]["state"] == {"value": "good"}
+    assert pages()[TARGET]["contest"]["fixes"] == 1
+    set_flag("bad")
+    rest = lambda s, c: evaluate(s, c) if s.value == "bad" else Violation("rest")  # noqa: E731
+    assert handle(event(id="event-2"), handler=replace(TOY, evaluate=rest), delivery="d2").outcome == "escalated"
+    assert pages()[TARGET]["contest"]["fixes"] == 1
+
+
 def test_a_sweep_does_not_take_what_was_escalated_for_the_good_state() -> None:
     kms = boto3.client("kms")
     key = kms.create_key()["KeyMetadata"]
@@ -812,6 +823,22 @@ def test_what_a_second_run_can_not_mend_yet_is_not_forgotten_by_the_first() -> N
     assert flag() == "good"
     assert [message["outcome"] for message in heard()] == ["remediated", "remediated"]
     assert not still_open()
+
+
+def test_what_a_second_run_finds_to_wait_is_left_to_the_first() -> None:
+    """Were it to take the record over, the first could neither close it nor tell."""
+    inner = []
+
+    def second() -> None:
+        set_flag("wait bad")
+        again = event(id="second", actor=PIPELINE)
+        inner.append(handle(again, handler=FORGETFUL, delivery="d2").outcome)
+        inner.append(still_open()[0]["delivery"])
+
+    set_flag("bad")
+    assert handle(handler=FORGETFUL, delivery="d1", hook=while_it_tells(second)).outcome == "deferred"
+    assert inner == ["deferred", "d1"]
+    assert [item["reason"] for item in still_open()] == [""]
 
 
 def test_what_a_second_run_finds_beyond_mending_is_told_by_the_first() -> None:
@@ -1019,6 +1046,7 @@ def test_each_change_by_those_who_may_moves_the_baseline_though_it_reads_the_sam
 def test_what_has_to_wait_is_only_audited_in_audit_mode() -> None:
     set_flag("wait bad")
     assert handle(mode="audit").outcome == "audited"
+    assert [message["reason"] for message in heard()] == ["the mode is audit"]
     assert not still_open()
 
 
