@@ -18,7 +18,21 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import Annotated
 
-from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Guardrail, Misshapen, Value, Violation, first
+from holdfast import (
+    ApiCall,
+    Arn,
+    Aws,
+    BadEvent,
+    Case,
+    Event,
+    Guardrail,
+    Misshapen,
+    Owner,
+    Reason,
+    Value,
+    Violation,
+    first,
+)
 
 STORE = "custom-key-store"
 RESOURCE = re.compile(rf"(key|{STORE})/[\w-]{{1,256}}")
@@ -56,8 +70,8 @@ class RetiringKey(Value):
     """A key that is meant to go: who answers for it, why, and its last day (ISO 8601, UTC)."""
 
     key_arn: Annotated[str, r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:key/[\w-]+"]
-    owner: Annotated[str, r"[^\n]{1,200}"]
-    reason: Annotated[str, r"[^\n]{1,500}"]
+    owner: Owner
+    reason: Reason
     until: Annotated[str, r"\d{4}-\d{2}-\d{2}"]
 
     def __post_init__(self) -> None:

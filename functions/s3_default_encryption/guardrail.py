@@ -31,6 +31,7 @@ from holdfast import (
     ApiCall,
     Arn,
     Aws,
+    BucketPattern,
     Case,
     Event,
     Guardrail,
@@ -74,7 +75,7 @@ class Settings(Value):
     accepted_key_arns: tuple[KeyArn, ...] = ()
     bucket_key: bool = True
     block_sse_c: bool = False
-    sse_s3_buckets: tuple[str, ...] = ()
+    sse_s3_buckets: tuple[BucketPattern, ...] = ()
 
     def __post_init__(self) -> None:
         if self.algorithm == "AES256" and self.key_arn:

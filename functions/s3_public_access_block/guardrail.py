@@ -12,18 +12,21 @@ Can't: change the account's block where an organisation's S3 policy rules; it is
 
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
-from typing import Annotated, Any
+from typing import Any
 
 from holdfast import (
     SHUT_OUT,
     ApiCall,
     Arn,
     Aws,
+    BucketPattern,
     Case,
     Event,
     Guardrail,
     Misshapen,
+    Owner,
     Place,
+    Reason,
     Value,
     Violation,
     buckets,
@@ -37,9 +40,9 @@ NONE_SET = "NoSuchPublicAccessBlockConfiguration"
 class PublicBucket(Value):
     """A bucket (name pattern) that is meant to be public: who answers for it, and why."""
 
-    bucket: Annotated[str, r"[\w.*?-]{1,255}"]
-    owner: Annotated[str, r"[^\n]{1,200}"]
-    reason: Annotated[str, r"[^\n]{1,500}"]
+    bucket: BucketPattern
+    owner: Owner
+    reason: Reason
 
 
 class Settings(Value):

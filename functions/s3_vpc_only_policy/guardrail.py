@@ -24,6 +24,7 @@ from holdfast import (
     ApiCall,
     Arn,
     Aws,
+    BucketPattern,
     Case,
     Event,
     Guardrail,
@@ -75,14 +76,14 @@ class Settings(Value):
     to `minimum_tls` or better.
     """
 
-    buckets: tuple[str, ...]
+    buckets: tuple[BucketPattern, ...]
     vpc_ids: tuple[Annotated[str, r"vpc-[0-9a-f]{8,17}"], ...] = ()
     organization_id: Annotated[str, r"o-[a-z0-9]{10,32}"] | None = None
     service_role_arns: tuple[PrincipalArn, ...] = ()
     log_delivery_accounts: tuple[Annotated[str, r"\d{12}"], ...] = ()
     allowed_source_ips: tuple[Annotated[str, r"[0-9a-fA-F.:]+(/\d{1,3})?"], ...] = ()
     deny_actions: tuple[Annotated[str, r"s3:[A-Za-z*?]+"], ...] = DATA
-    tls_buckets: tuple[str, ...] = ("*",)
+    tls_buckets: tuple[BucketPattern, ...] = ("*",)
     minimum_tls: Literal["1.2", "1.3"] = "1.2"
 
     def __post_init__(self) -> None:

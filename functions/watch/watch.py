@@ -10,7 +10,8 @@ alarms watch that. It decides nothing else and touches no resource but its own p
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from holdfast import ApiCall, Event, Value, telemetry
@@ -44,36 +45,51 @@ class Plan(Value):
 
 
 def tick(world: World, plan: Plan) -> dict[str, int]:
-    """One minute's work. Returns how many looks, digests, sweeps and canaries were asked for."""
+    """One minute's work. Returns how many looks, digests, sweeps and canaries were asked for.
+
+    A part that fails keeps no other from being done. Raises all errors in an ExceptionGroup when the rest is done.
+    """
+    done, errors = dict.fromkeys(("looks", "digests", "sweeps", "canaries"), 0), list[Exception]()
+    for name, part in parts(world, plan):
+        try:
+            done[name] += part()
+        except Exception as error:
+            telemetry.logger.exception("failed", extra={"part": name})
+            errors.append(error)
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} parts of a tick failed", errors)
+    return done
+
+
+def parts(world: World, plan: Plan) -> Iterator[tuple[str, Callable[[], int]]]:
+    """What may be due, by name. First what takes a fixed time, since there may be many pages."""
+    yield "canaries", partial(canaries_if_due, world, plan)
+    yield "sweeps", partial(sweep_if_due, world, plan.sweep_seconds)
     due: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    surveyed = []
     for guardrail, target, seen in world.ledger.due(now()):
-        if target == SURVEY:
-            surveyed.append(guardrail)
-        else:
-            due[guardrail][target] = seen
+        due[guardrail][target] = seen
     for guardrail, targets in due.items():
-        look_again(guardrail, targets, world)
-    sweeps = sweep_if_due(world, plan.sweep_seconds)
-    for guardrail in surveyed:
-        tell_digest(guardrail, world)
-    canaries = canaries_if_due(world, plan)
-    return {"looks": sum(map(len, due.values())), "digests": len(surveyed), "sweeps": sweeps, "canaries": canaries}
+        if SURVEY in targets:
+            del targets[SURVEY]
+            yield "digests", partial(tell_digest, guardrail, world)
+        yield "looks", partial(look_again, guardrail, targets, world)
 
 
-def look_again(guardrail: str, targets: Mapping[str, int], world: World) -> None:
+def look_again(guardrail: str, targets: Mapping[str, int], world: World) -> int:
     """Asked for first, postponed after: a tick that dies in between asks twice rather than late."""
     for call in looks(guardrail, targets, world.bus):
         world.aws.apply(call)
     for target, seen in targets.items():
         world.ledger.postpone(guardrail, target, seen, now() + ASK_AGAIN)
+    return len(targets)
 
 
-def tell_digest(guardrail: str, world: World) -> None:
+def tell_digest(guardrail: str, world: World) -> int:
     call = digest(guardrail, world.here, world.ledger.standing(guardrail), world.topic)
     if call:
         world.aws.apply(call)
     world.ledger.end_survey(guardrail)
+    return 1
 
 
 def sweep_if_due(world: World, seconds: int) -> int:

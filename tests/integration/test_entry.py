@@ -63,6 +63,15 @@ def test_what_can_not_be_understood_is_raised() -> None:
         project.load(GUARDRAIL).handler({"detail": {}}, Context())
 
 
+def test_a_guardrail_that_is_off_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """Else one write to Parameter Store would silence all without a trace."""
+    boto3.client("ssm").put_parameter(Name="/holdfast/settings", Value='{"mode": "off"}', Type="String")
+    event = call("s3", "DeleteBucketPublicAccessBlock", {"bucketName": "lake"})
+    assert project.load(GUARDRAIL).handler(event, Context()) == {}
+    (counted,) = (json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line)
+    assert counted["Off"] == [1.0]
+
+
 def test_a_tick_of_the_watch_asks_for_the_sweep_and_sends_canaries(capsys: pytest.CaptureFixture[str]) -> None:
     assert project.watch().handler({}, Context()) == {"looks": 0, "digests": 0, "sweeps": 1, "canaries": 1}
     assert {(item["guardrail"], item["target"]) for item in items()} == {("watch", "#sweep"), ("watch", "#canary")}

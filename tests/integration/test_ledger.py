@@ -102,9 +102,11 @@ def test_of_what_nobody_knows_the_page_is_empty(ledger: Ledger) -> None:
 def test_a_page_shows_what_was_written_a_moment_ago(ledger: Ledger) -> None:
     """By itself GetItem may answer with an older state (DynamoDB API, GetItem); moto never does."""
     asked: list[Any] = []
-    ledger.aws.session.register(
-        "provide-client-params.dynamodb.GetItem", lambda params, **_: asked.append(params["ConsistentRead"])
-    )
+
+    def note(**happening: Any) -> None:
+        asked.append(happening["params"]["ConsistentRead"])
+
+    ledger.aws.session.register("provide-client-params.dynamodb.GetItem", note)
     page(ledger)
     assert asked == [True]
 

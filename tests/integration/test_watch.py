@@ -248,14 +248,35 @@ def test_a_call_that_can_not_be_made_leaves_the_trail_silent_and_the_others_hear
 
     here, plan = watch(), project.watch().Plan(DAY, (GUARDRAIL,), CANARY)
     here.aws.session.register("before-call.ssm.PutParameter", refuse)
-    with pytest.raises(ClientError):
+    with pytest.raises(ExceptionGroup, match="1 parts of a tick failed"):
         project.watch().tick(here, plan)
     silence(capsys)
     answer(GUARDRAIL, canary_on_bus())
     assert project.watch().tick(here, plan)["canaries"] == 0
-    with time_machine.travel(START + CANARY_EVERY, tick=False), pytest.raises(ClientError):
+    with time_machine.travel(START + CANARY_EVERY, tick=False), pytest.raises(ExceptionGroup):
         project.watch().tick(here, plan)
     assert silence(capsys) == (0, 1)
+
+
+@pytest.mark.parametrize("operation", ["sns.Publish", "dynamodb.Query", "dynamodb.UpdateItem"])
+def test_what_fails_in_a_tick_keeps_no_other_part_from_being_done(operation: str) -> None:
+    def refuse(**happening: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, operation)
+
+    make_bucket("old")
+    run(GUARDRAIL, sweep(), SETTINGS)
+    page = ledger().page(OTHER, "arn:aws:kms:eu-west-1:123456789012:key/1")
+    page.expect(START)
+    here, plan = watch(), project.watch().Plan(DAY, (GUARDRAIL, OTHER), CANARY)
+    here.aws.session.register(f"before-call.{operation}", refuse)
+    with (
+        time_machine.travel(START + SURVEY_LASTS, tick=False),
+        pytest.raises((ExceptionGroup, ClientError)),
+    ):
+        project.watch().tick(here, plan)
+    kinds = {event["detail-type"] for event in heard_on_bus()}
+    assert {"Holdfast Canary", "Holdfast Sweep"} <= kinds
+    assert ("Holdfast Look" in kinds) == (operation != "dynamodb.Query")
 
 
 class Died(BaseException):

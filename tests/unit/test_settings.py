@@ -55,6 +55,8 @@ def test_only_a_guardrails_own_path_can_break_it() -> None:
         ({"exemptions/x/a": EXEMPTION | {"principal": f"arn:aws:sts::{ME}:assumed-role/a/b"}}, r"principal"),
         ({"exemptions/x/a": EXEMPTION | {"principal": "arn:aws:iam::*:role/a"}}, r"principal"),
         ({"exemptions/x/a": EXEMPTION | {"resource": "*"}}, r"resource"),
+        ({"exemptions/x/a": EXEMPTION | {"owner": " "}}, r"owner"),
+        ({"exemptions/x/a": EXEMPTION | {"reason": " "}}, r"reason"),
     ],
 )
 def test_what_is_malformed_is_refused_by_name(parameters: dict[str, Any], why: str) -> None:
@@ -118,6 +120,11 @@ def test_the_templates_empty_lists_are_not_settings() -> None:
     }
     assert Defaults.of(environment) == Defaults({"mode": "audit"}, {"buckets": ["a", "b"]})
     assert Defaults.of({}) == Defaults({}, {})
+
+
+def test_a_comma_too_many_in_a_list_parameter_stops_no_guardrail() -> None:
+    environment = {"HOLDFAST_SHARED": f'{{"break_glass_arns": ["{ROLE}", ""], "responder_principals": ["", ""]}}'}
+    assert Defaults.of(environment).shared == {"break_glass_arns": [ROLE]}
 
 
 class Store:

@@ -143,6 +143,17 @@ def test_a_functions_log_ends_and_is_under_the_stacks_key_if_there_is_one(functi
     assert (chosen(log)["KmsKeyId"], chosen(log, ())["KmsKeyId"]) == (arn("Key"), {"Ref": "AWS::NoValue"})
 
 
+def test_who_disables_the_stacks_key_does_not_stop_the_function_that_enables_it_again() -> None:
+    """A function does not start when the key of its variables is disabled (Lambda API, Invoke)."""
+    keys = {name: chosen(made).get("KmsKeyArn") for name, made in of_type("AWS::Lambda::Function").items()}
+    assert {name for name, key in keys.items() if key != arn("Key")} == {"KmsKeyDeletion"}
+
+
+def test_the_ledger_is_not_deleted_by_one_call() -> None:
+    (table,) = of_type("AWS::DynamoDB::Table").values()
+    assert table["DeletionProtectionEnabled"] is True
+
+
 @of_every_function
 def test_a_run_that_outlives_the_stack_does_not_make_its_log_group_anew(function: str) -> None:
     """AWSLambdaBasicExecutionRole, which SAM attaches, would let it."""

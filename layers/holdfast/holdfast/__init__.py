@@ -9,7 +9,7 @@ from holdfast.aws import SHUT_OUT, Aws, buckets, unless
 from holdfast.event import Actor, Arn, BadEvent, Event, Place, first, listed, mapping
 from holdfast.guardrail import Guardrail, NoSettings
 from holdfast.model import ApiCall, Case, Violation
-from holdfast.settings import PrincipalArn, SharedSettings
+from holdfast.settings import BucketPattern, Owner, PrincipalArn, Reason, SharedSettings
 from holdfast.shape import Lacking, Misshapen
 from holdfast.value import Value
 
@@ -23,14 +23,17 @@ __all__ = [
     "Arn",
     "Aws",
     "BadEvent",
+    "BucketPattern",
     "Case",
     "Event",
     "Guardrail",
     "Lacking",
     "Misshapen",
     "NoSettings",
+    "Owner",
     "Place",
     "PrincipalArn",
+    "Reason",
     "SharedSettings",
     "Value",
     "Violation",

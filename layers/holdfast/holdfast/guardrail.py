@@ -103,6 +103,8 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
             return {}
         choices, settings = self.choices(world)
         if settings is None or choices.mode(world.guardrail) == "off":
+            telemetry.logger.info("off", extra={"event_id": event.id})
+            telemetry.count("off")
             return {}
         telemetry.delay(event.time if event.is_call else "")
 

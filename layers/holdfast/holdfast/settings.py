@@ -27,6 +27,9 @@ MAX_AGE = 60  # seconds that a copy of the parameters is good for
 Mode = Literal["audit", "enforce", "off"]
 # IAM ARNs with a literal account: an sts ARN names a session, and `*` as account would admit anybody.
 PrincipalArn = Annotated[str, r"arn:aws[\w-]*:iam::\d{12}:(role|user)/[\w+=,.@/*?-]+"]
+BucketPattern = Annotated[str, r"[\w.*?-]{1,255}"]
+Owner = Annotated[str, r"(?=.*\S)[^\n]{1,200}"]
+Reason = Annotated[str, r"(?=.*\S)[^\n]{1,500}"]
 
 
 class SharedSettings(Value):
@@ -64,8 +67,8 @@ class Exemption(Value):
     """
 
     resource: Annotated[str, r"arn:aws[\w*-]*:.{1,1024}"]
-    owner: Annotated[str, r"[^\n]{1,200}"]
-    reason: Annotated[str, r"[^\n]{1,500}"]
+    owner: Owner
+    reason: Reason
     expires: Annotated[str, r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?Z?)?"]
     principal: PrincipalArn | None = None
 
@@ -155,7 +158,9 @@ class Defaults(Value):
 
 
 def _without_blanks(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value not in ("", [""], [])}
+    """CloudFormation takes a comma too many in a list, and gives an empty item for it."""
+    given = {name: [i for i in v if i != ""] if isinstance(v, list) else v for name, v in options.items()}
+    return {name: value for name, value in given.items() if value not in ("", [])}
 
 
 class Parameters:
