@@ -37,7 +37,7 @@ from holdfast import (
 STORE = "custom-key-store"
 RESOURCE = re.compile(rf"(key|{STORE})/[\w-]{{1,256}}")
 PENDING = ("PendingDeletion", "PendingReplicaDeletion")
-IN_USE = ("Enabled", "CONNECTED")
+IN_USE = ("Enabled", "CONNECTING", "CONNECTED")
 MAKES = {
     "DisableKey": "Disabled",
     "DeleteImportedKeyMaterial": "PendingImport",

@@ -7,16 +7,16 @@ files throttle KMS: the classic outage of a data lake.
 Restored: algorithm, key and bucket key, and with `block_sse_c` the refusal of customer-provided keys (SSE-C). Only what
 is wrong is changed: an accepted key and a stronger algorithm stay, and what S3 answers for blocked encryption types is
 carried back. Where a key is refused and the settings name none, even if they ask for SSE-S3 only, S3's AWS-managed key
-takes its place, so that KMS still records every use. Buckets that take a load balancer's logs, and `sse_s3_buckets`,
-need no more than SSE-S3, and go back to it from a refused key, since those logs would be lost under KMS; so do those
-that take CloudWatch's logs (flow logs, for one) where there is no `key_arn`.
+takes its place, so that KMS still records every use. Buckets that take a load balancer's or Redshift's logs, and
+`sse_s3_buckets`, need no more than SSE-S3, and go back to it from a refused key, since those logs would be lost under
+KMS; so do those that take CloudWatch's logs (flow logs, for one) where there is no `key_arn`.
 
 Can't: put a bucket under a key of the settings that is missing, disabled, in another Region or closed to Holdfast (S3
 would accept it, and every later upload might fail); see who delivers logs in a policy that Holdfast may not read; keep
 whoever may write that policy from SSE-S3; know that a bucket will take logs before its policy says so; change a
 directory bucket, whose key is chosen once for its life. The AWS-managed key is not for buckets that other accounts use
-(S3 user guide, "Using encryption for cross-account operations") or that take S3's access logs. `sse_s3_buckets` are
-for all of these.
+(S3 user guide, "Using encryption for cross-account operations") or that take S3's access logs or CloudFront's legacy
+ones. `sse_s3_buckets` are for all of these.
 """
 
 import json
@@ -51,9 +51,10 @@ DIRECTORY = "s3express"
 KEEPS_KEY = "A directory bucket keeps its first key: make a new one, move the data, delete this."
 CHOOSE_KEY = "A directory bucket gets its key once, and this one has none: choose it (aws s3api put-bucket-encryption)."
 
-# Elastic Load Balancing user guide, "Enable access logs": the service, and in older Regions one of its accounts.
-BALANCERS = frozenset(
-    "logdelivery.elasticloadbalancing.amazonaws.com 127311923021 033677994240 027434742980 797873946194 098369216593 "
+# Elastic Load Balancing user guide, "Enable access logs"; Redshift management guide, "Database audit logging"
+SSE_S3_ONLY = frozenset(
+    "logdelivery.elasticloadbalancing.amazonaws.com logdelivery.elb.amazonaws.com redshift.amazonaws.com "
+    "127311923021 033677994240 027434742980 797873946194 098369216593 "
     "754344448648 589379963580 718504428378 383597477331 600734575887 114774131450 783225319266 582318560864 "
     "985666609251 054676820928 156460612806 652711504416 635631232127 009996457667 897822967062 076674570225 "
     "507241528517 048591011584 190560391635".split()
@@ -117,7 +118,7 @@ def read(case: Case[Bucket, Settings], aws: Aws) -> Bucket:
     if not any(faults(bucket, case)) or case.target.service == DIRECTORY:
         return bucket
     policy = unless("NoSuchBucketPolicy AccessDenied", s3.get_bucket_policy, Bucket=name)
-    takers = BALANCERS if case.settings.key_arn else BALANCERS | VENDED
+    takers = SSE_S3_ONLY if case.settings.key_arn else SSE_S3_ONLY | VENDED
     takes_logs = policy is not None and admits(takers, policy["Policy"], case.target)
     return replace(bucket, takes_logs=takes_logs, key_fault=key_fault(case, aws))
 

@@ -16,7 +16,8 @@ if parts of a lost endpoint are gone as well, it first waits `grace_seconds`; ro
 Can't: bring back route tables, subnets, groups and fixed addresses; guess a policy that nobody knows (AWS Config may
 not); make required interface endpoints, or again those to resource configurations and service networks; put an endpoint
 into a route table, or give it a private DNS name, that another one to the same service has; judge a second interface
-endpoint. To undo a restoration delete the new endpoint, whose id is in the record.
+endpoint; see a narrower route past an endpoint, or a VPC without DNS. To undo a restoration delete the new endpoint,
+whose id is in the record.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -121,6 +122,8 @@ def settled(gone: Endpoint, case: Known, aws: Aws) -> Endpoint:
     rivals = [hindered(other, gone.parts - other.parts, living, aws) for other in living]
     if heir := heir_of(gone, rivals, case.moved_to):
         return looked_at(heir, gone, aws)
+    if case.moved_to:
+        return replace(gone, loss="homeless")  # the one made in its place answers for itself
     dying = gone.private_dns and is_dying(found)
     loss: Any = "leaving" if is_leaving(vpc[0], aws) else "dying" if dying else "deleted"
     names = naming(gone.id, aws) if gone.service.endswith(".s3") else ()

@@ -82,6 +82,7 @@ def test_the_write_ahead_record_is_there_before_the_fix() -> None:
     assert record["calls"][0]["operation"] == "put_parameter"
     assert record["undo"][0]["parameters"]["Value"] == "bad"
     assert record["actor"]["arn"] == MALLORY
+    assert pages()[TARGET]["due"] == str(record["lease"])
 
 
 def test_a_second_event_joins_the_open_record_and_tells_nothing() -> None:

@@ -16,6 +16,7 @@ from toy import (
     RESPONDER,
     TARGET,
     TOY,
+    Flag,
     event,
     flag,
     handle,
@@ -215,6 +216,21 @@ def test_what_a_call_can_not_have_made_waits_for_the_one_that_has() -> None:
     assert (flag(), good()) == ("v2", {"value": "v1"})
     assert handle(event(id="event-2"), handler=CHOOSY, delivery="d2", **SAY).outcome == "remediated"
     assert (flag(), [message["actor"]["arn"] for message in heard()]) == ("v1", [MALLORY])
+
+
+def test_what_a_call_can_have_made_is_judged_by_what_is_there_and_by_what_was_good() -> None:
+    asked = []
+
+    def made_by(*of: Any) -> bool:
+        asked.append(of)
+        return True
+
+    known()
+    set_flag("v2")
+    assert handle(event(actor=PIPELINE), handler=replace(TOY, made_by=made_by), **SAY).outcome == "exempt"
+    assert asked == [("PutParameter", Flag("v2"), Flag("v1"))]
+    (message,) = heard()
+    assert (message["calls"], message["undo"], message["applied"]) == ([], [], False)
 
 
 def test_who_made_it_with_another_call_is_believed_then() -> None:

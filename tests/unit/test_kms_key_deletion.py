@@ -412,6 +412,21 @@ def test_a_store_on_its_way_down_is_told_once() -> None:
         assert len(heard()) == 1
 
 
+def test_a_store_that_its_owner_connected_again_is_guarded_again_though_nobody_saw_it_connected() -> None:
+    """ConnectCustomKeyStore returns long before the store is connected (KMS API, ConnectCustomKeyStore)."""
+    owner = f"arn:aws:iam::{ME}:role/owner"
+    with account():
+        incidents.disconnected()
+        for name, state, actor, outcome in (
+            ("DisconnectCustomKeyStore", "DISCONNECTED", owner, "exempt"),
+            ("ConnectCustomKeyStore", "CONNECTING", owner, "compliant"),
+            ("DisconnectCustomKeyStore", "DISCONNECTED", MALLORY, "escalated"),
+        ):
+            incidents.stores()[incidents.STORE] = state
+            event = call("kms", name, {"customKeyStoreId": incidents.STORE}, id=f"{name}-{actor}", actor=actor)
+            assert run(ID, event, delivery=f"{name}-{actor}", baseline_principals=[owner]).outcome == outcome
+
+
 def refusing(operation: str, code: str) -> Callable[[World], None]:
     """KMS answers this call with this error (KMS API, CancelKeyDeletion and EnableKey, "Errors")."""
 

@@ -292,6 +292,8 @@ def without(*elements: str) -> dict[str, Any]:
     [
         (DELIVERY, True),
         (DELIVERY | {"Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}}, True),
+        (DELIVERY | {"Principal": {"Service": "logdelivery.elb.amazonaws.com"}}, True),
+        (DELIVERY | {"Principal": {"Service": "redshift.amazonaws.com"}}, True),
         (DELIVERY | {"Principal": {"AWS": ["arn:aws:iam::1:root", "156460612806"]}}, True),
         (DELIVERY | {"Effect": "Deny"}, False),
         (DELIVERY | {"Principal": "*"}, False),

@@ -445,18 +445,26 @@ def test_an_audited_loss_shows_the_fix_and_waits_for_nothing() -> None:
         pytest.param(
             INTERFACE,
             replace(INTERFACE, private_dns=False),
-            {"PrivateDnsEnabled": True},
+            {"PrivateDnsEnabled": True, "DnsOptions": INTERFACE.dns},
             {"PrivateDnsEnabled": False},
-            "private DNS is off",
+            "private DNS is off; so are its options",
             id="private DNS off",
         ),
         pytest.param(
             INTERFACE,
             replace(INTERFACE, private_dns=False, policy=STRICT),
-            {"PolicyDocument": OPEN, "PrivateDnsEnabled": True},
+            {"PolicyDocument": OPEN, "PrivateDnsEnabled": True, "DnsOptions": INTERFACE.dns},
             {"PolicyDocument": STRICT, "PrivateDnsEnabled": False},
-            "another policy; private DNS is off",
+            "another policy; private DNS is off; so are its options",
             id="several at once",
+        ),
+        pytest.param(
+            INTERFACE,
+            replace(INTERFACE, ip_type="ipv6"),
+            {"IpAddressType": "ipv4"},
+            {"IpAddressType": "ipv6"},
+            "not ipv4",
+            id="other addresses",
         ),
         pytest.param(
             GATEWAY,
@@ -690,6 +698,21 @@ def test_the_new_endpoint_is_guarded_like_the_old_one(scene: Scene) -> None:
     (third,) = incidents.alive()
     assert incidents.shape(third) == incidents.shape(second)
     assert run(ID, sweep(), scene.settings, remediate_existing=True).writes == []
+
+
+def test_an_old_event_does_not_bring_back_what_its_owner_has_taken_away_since(scene: Scene) -> None:
+    shared: dict[str, Any] = {"baseline_principals": [CI]}
+    scene.delete()
+    assert scene.deleted(**shared) == "remediated"
+    (second,) = others(scene)
+    incidents.delete(second["VpcEndpointId"])()
+    event = incidents.deletion({"content": second["VpcEndpointId"], "tag": 1}) | {"id": "second"}
+    event["detail"] |= {"eventID": "second", "userIdentity": {"type": "AssumedRole", "arn": CI, "accountId": ME}}
+    assert run(ID, event, scene.settings, delivery="d2", **shared).outcome == "exempt"
+    again = incidents.deletion({"content": scene.id, "tag": 1})
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=26)):
+        again["detail"]["eventTime"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        assert run(ID, again, scene.settings, delivery="d3", **shared).writes == []
 
 
 def test_the_new_endpoint_has_its_place_even_if_it_is_changed(scene: Scene) -> None:
@@ -1018,6 +1041,15 @@ def test_a_required_service_that_never_was_is_made_and_only_once(scene: Scene) -
     tables = boto3.client("ec2").describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [ours.name]}])
     assert set(new["RouteTableIds"]) == {table["RouteTableId"] for table in tables["RouteTables"]}
     assert run(ID, look(ID, HERE.arn("ec2", "vpc/vpc-0gone")), settings).outcome == "compliant"
+
+
+def test_a_required_gateway_endpoint_that_no_table_leads_to_is_none(scene: Scene) -> None:
+    """Traffic takes it only by the routes in its tables (AWS PrivateLink guide, "Gateway endpoints")."""
+    place = incidents.vpc()
+    incidents.ec2().create_vpc_endpoint(VpcEndpointType="Gateway", VpcId=place["vpc"], ServiceName=S3)
+    settings = {"required_services": {place["vpc"]: ["s3"]}}
+    asked = look(ID, HERE.arn("ec2", f"vpc/{place['vpc']}"))
+    assert run(ID, asked, settings, remediate_existing=True).writes == ["CreateVpcEndpoint"]
 
 
 def test_a_required_interface_endpoint_is_asked_for(scene: Scene) -> None:

@@ -179,7 +179,8 @@ def provided(id: str, wanted: Iterable[str], aws: Aws) -> Vpc | None:
         return Vpc(id)
     if not described("vpcs", aws, vpc_id=[id]):
         return None
-    there = {raw.get("ServiceName") for raw in described("vpc_endpoints", aws, vpc_id=[id]) if is_alive(raw)}
+    found = (raw for raw in described("vpc_endpoints", aws, vpc_id=[id]) if is_alive(raw))
+    there = {raw.get("ServiceName") for raw in found if raw.get("RouteTableIds") or raw.get("SubnetIds")}
     tables = sorted(table["RouteTableId"] for table in described("route_tables", aws, vpc_id=[id]))
     return Vpc(id, tuple(name for name in names if name not in there), tuple(tables))
 
@@ -275,7 +276,10 @@ def changes(now: Endpoint, before: Endpoint) -> dict[str, Any]:
     if before.policy and not means_the_same(now.policy, before.policy):
         fix["PolicyDocument"] = before.policy
     if before.private_dns and not now.private_dns:
-        fix["PrivateDnsEnabled"] = True
+        # S3 user guide, "AWS PrivateLink for Amazon S3": left out, it is private DNS for inbound resolvers only
+        fix |= {"PrivateDnsEnabled": True, "DnsOptions": dict(before.dns)}
+    if before.ip_type and now.ip_type and now.ip_type != before.ip_type:
+        fix["IpAddressType"] = before.ip_type
     return {name: value for name, value in fix.items() if value}
 
 
@@ -288,7 +292,8 @@ def unrouted(now: Endpoint, before: Endpoint) -> list[str]:
 def in_words(name: str, value: Any) -> str:
     if isinstance(value, list):
         return f"{'without' if name.startswith('Add') else 'with'} {', '.join(value)}"
-    return "another policy" if name == "PolicyDocument" else "private DNS is off"
+    said = {"PolicyDocument": "another policy", "IpAddressType": f"not {value}", "DnsOptions": "so are its options"}
+    return said.get(name, "private DNS is off")
 
 
 def orphaned(now: Endpoint, before: Endpoint) -> list[str]:
@@ -317,8 +322,9 @@ def unmodify(now: Endpoint, how: Mapping[str, Any]) -> ApiCall:
     """The opposite: it makes of the modified one what it is now."""
     opposites = {f"Add{api}": f"Remove{api}" for api in PARTS.values()}
     opposites |= {remove: add for add, remove in opposites.items()}
-    were = {"PolicyDocument": now.policy, "PrivateDnsEnabled": now.private_dns}
-    return modify(now, {opposites.get(name, name): were.get(name, value) for name, value in how.items()})
+    were = {"PolicyDocument": now.policy, "PrivateDnsEnabled": now.private_dns, "IpAddressType": now.ip_type}
+    undone = {opposites.get(name, name): were.get(name, value) for name, value in how.items() if name != "DnsOptions"}
+    return modify(now, undone)
 
 
 def means_the_same(policy: str, other: str) -> bool:
