@@ -3,15 +3,18 @@
 Why: a bucket policy is one call away from handing a data lake to another network or account, and stolen credentials
 work from everywhere unless the bucket asks where a request comes from.
 
-Restored: our statements (`HoldfastVpcOnly` in data buckets, `HoldfastTls`, `HoldfastTlsVersion`) are merged into the
-owner's policy by Sid; all other statements stay. Whether one is missing or means less is judged by what it denies, not
-by its text. Nothing is written unless an offline evaluation has shown that all who got in and must get in still do:
-Holdfast, break-glass, log delivery, queries through Athena, the listed service roles, the bucket's replication role,
-each allowed VPC, and an administrator who changes the policy.
+Restored: our statements (in data buckets `HoldfastVpcOnly`, and with `organization_id` `HoldfastForwarded` and
+`HoldfastServices`; `HoldfastTls`, `HoldfastTlsVersion`) are merged into the owner's policy by Sid; all other statements
+stay. Whether one is missing or means less is judged by what it denies, not by its text. Nothing is written unless an
+offline evaluation has shown that all who got in and must get in still do: Holdfast, break-glass, log delivery, queries
+through Athena, the listed service roles, the bucket's replication role, each allowed VPC, and an administrator who
+changes the policy.
 
 Can't: repair a policy that denies Holdfast's own role, that would outgrow 20 KB, or that S3 refuses because it is
 public while BlockPublicPolicy is on, or names a principal that is gone; give a bucket that is a website TLS; know
-whether a bucket is meant to replicate: the role of an enabled rule gets in from everywhere, and that is told.
+whether a bucket is meant to replicate: the role of an enabled rule gets in from everywhere, and that is told; shut
+AWS's services out (CloudFront, Athena) where they act for other accounts and a policy lets them in, without
+`organization_id`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -48,6 +51,7 @@ from holdfast.perimeter import (
     policy_of,
     replication_role,
     request,
+    strangers,
     way_out,
 )
 from holdfast.policy import Document, Request, Statement, covers, denial, dump, merge
@@ -192,7 +196,10 @@ def required(bucket: Bucket, case: Known) -> list[Statement]:
     settings = case.settings
     wanted = []
     if is_data(bucket.name, settings):
-        wanted.append(deny(case, VPC, list(settings.deny_actions), outside(bucket, case)))
+        inside = {"aws:PrincipalArn": list(dict.fromkeys(insiders(bucket, case)))}
+        tests = {VPC: outside(settings) | {"ArnNotLikeIfExists": inside}}
+        tests |= strangers(case.here, settings.organization_id, settings.log_delivery_accounts, inside)
+        wanted += [deny(case, sid, list(settings.deny_actions), test) for sid, test in tests.items()]
     if any(fnmatchcase(bucket.name, pattern) for pattern in settings.tls_buckets):
         wanted.append(deny(case, TLS, ["s3:*"], {"Bool": {"aws:SecureTransport": "false"}}))
         wanted.append(deny(case, TLS_VERSION, ["s3:*"], {"NumericLessThan": {"s3:TlsVersion": settings.minimum_tls}}))
@@ -205,9 +212,8 @@ def deny(case: Known, sid: str, actions: list[str], condition: dict[str, Any]) -
     return {"Sid": sid, "Effect": "Deny", "Principal": "*"} | where
 
 
-def outside(bucket: Bucket, case: Known) -> dict[str, Any]:
-    """The condition that holds for whoever is neither in a VPC of ours nor must get in all the same."""
-    settings = case.settings
+def outside(settings: Settings) -> dict[str, Any]:
+    """The condition that holds for whoever is in no VPC of ours, but for those who must get in all the same."""
     strings = {
         "aws:SourceVpc": list(settings.vpc_ids),
         "aws:VpceOrgID": [settings.organization_id] if settings.organization_id else [],
@@ -218,7 +224,6 @@ def outside(bucket: Bucket, case: Known) -> dict[str, Any]:
         "StringNotEqualsIfExists": {key: values for key, values in strings.items() if values},
         "NotIpAddressIfExists": addresses if settings.allowed_source_ips else {},
         "BoolIfExists": {"aws:PrincipalIsAWSService": "false", "aws:ViaAWSService": "false"},
-        "ArnNotLikeIfExists": {"aws:PrincipalArn": list(dict.fromkeys(insiders(bucket, case)))},
     }
     return {operator: keys for operator, keys in tests.items() if keys}
 

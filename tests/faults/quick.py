@@ -231,9 +231,8 @@ class Account:
                 item for item in self.items.values() if int(item.get("due", FOREVER)["N"]) <= int(values[":now"]["N"])
             ]
             return {"Items": due}
-        wanted = "baseline" if "baseline" in how["FilterExpression"] else "rev"
         of = [item for key, item in self.items.items() if key[0] == values[":g"]["S"]]
-        return {"Items": [item for item in of if wanted in item or (wanted == "baseline" and "open" in item)]}
+        return {"Items": [item for item in of if "FilterExpression" not in how or "rev" in item]}
 
     def _holds(self, update: Item) -> bool:
         condition = renamed(update.get("ConditionExpression", ""), update)

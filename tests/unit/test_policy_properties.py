@@ -25,7 +25,7 @@ LOGS_ACCOUNT = "156460612806"
 OFFICE = "198.51.100.0/24"
 MALLORY = f"arn:aws:iam::{ME}:user/mallory"
 FOREIGN = "arn:aws:iam::999999999999:role/x"
-OURS = ("HoldfastVpcOnly", "HoldfastTls", "HoldfastTlsVersion")
+OURS = ("HoldfastVpcOnly", "HoldfastForwarded", "HoldfastServices", "HoldfastTls", "HoldfastTlsVersion")
 
 SETTINGS = {
     "buckets": ["lake*"],

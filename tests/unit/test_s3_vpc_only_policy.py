@@ -10,7 +10,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from holdfast import ApiCall, Arn, BadEvent, Case, Event, SharedSettings, shape
-from holdfast.policy import load
+from holdfast.perimeter import request
+from holdfast.policy import denies, load
 from holdfast.world import World
 from holdfast_cli import project
 from incidents import s3_vpc_only_policy as incidents
@@ -142,7 +143,7 @@ TABLE: list[tuple[Json, str, str, Any]] = [
 @pytest.mark.parametrize(("settings", "operator", "key", "values"), TABLE)
 def test_every_way_in_of_the_settings_is_in_the_perimeter(settings: Json, operator: str, key: str, values: Any) -> None:
     violation = decide(document(*ours()), **settings)
-    assert violation.what == "the policy of lake says something else than the settings in HoldfastVpcOnly"
+    assert violation.what.startswith("the policy of lake says something else than the settings in HoldfastVpcOnly")
     assert perimeter(violation)[operator][key] == values
     assert decide(written(violation), **settings) is None
     assert decide(written(violation)).what == "the policy of lake weakens HoldfastVpcOnly"
@@ -151,6 +152,41 @@ def test_every_way_in_of_the_settings_is_in_the_perimeter(settings: Json, operat
 def test_an_organisation_may_stand_in_for_the_vpcs() -> None:
     found_ = perimeter(decide(None, vpc_ids=[], organization_id="o-a1b2c3d4e5"))
     assert found_["StringNotEqualsIfExists"] == {"aws:VpceOrgID": ["o-a1b2c3d4e5"]}
+
+
+ATHENA: Json = {"viaawsservice": "true", "principalorgid": None}
+DELIVERED: Json = {"principalisawsservice": "true", "sourceaccount": None, "sourceorgid": None}
+
+
+@pytest.mark.parametrize(
+    ("principal", "keys", "shut_out"),
+    [
+        ("arn:aws:iam::999999999999:role/thief", ATHENA | {"principalorgid": "o-zzzzzzzzzz"}, True),
+        ("arn:aws:iam::999999999999:role/thief", ATHENA, True),
+        (f"arn:aws:iam::{ME}:role/analyst", ATHENA, False),
+        ("arn:aws:iam::222222222222:role/analyst", ATHENA | {"principalorgid": "o-a1b2c3d4e5"}, False),
+        (BREAK_GLASS, ATHENA, False),
+        ("cloudfront.amazonaws.com", DELIVERED | {"sourceaccount": "999999999999"}, True),
+        ("cloudfront.amazonaws.com", DELIVERED | {"sourceaccount": "999999999999", "sourceorgid": "o-zz"}, True),
+        ("delivery.logs.amazonaws.com", DELIVERED | {"sourceaccount": ME}, False),
+        ("delivery.logs.amazonaws.com", DELIVERED | {"sourceaccount": "2", "sourceorgid": "o-a1b2c3d4e5"}, False),
+        ("delivery.logs.amazonaws.com", DELIVERED | {"sourceaccount": "156460612806"}, False),
+        ("logging.s3.amazonaws.com", DELIVERED, False),
+    ],
+)
+def test_with_an_organisation_services_let_in_nobody_from_outside_it(principal: str, keys: Any, shut_out: bool) -> None:
+    settings: Json = {"organization_id": "o-a1b2c3d4e5", "log_delivery_accounts": ["156460612806"]}
+    policy = written(decide(None, **settings))
+    assert denies(policy, request(Arn(BUCKET), "somebody", principal, "s3:GetObject", **keys)) is shut_out
+
+
+def test_a_policy_that_lets_any_accounts_services_in_is_mended() -> None:
+    settings: Json = {"organization_id": "o-a1b2c3d4e5"}
+    policy = written(decide(None, **settings))
+    assert decide(policy, **settings) is None
+    for sid in ("HoldfastForwarded", "HoldfastServices"):
+        less = document(*(statement for statement in policy["Statement"] if statement["Sid"] != sid))
+        assert decide(less, **settings).what == f"the policy of lake lacks {sid}"
 
 
 def test_those_who_work_from_outside_are_named() -> None:

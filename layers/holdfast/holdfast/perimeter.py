@@ -28,6 +28,33 @@ def request(bucket: Arn, who: str, principal: str, action: str, **context: str) 
     return Request(who, principal, action, resource, ordinary | {f"aws:{key}": value for key, value in context.items()})
 
 
+def strangers(
+    here: Place, organization: str | None, deliverers: Iterable[str], insiders: Mapping[str, list[str]]
+) -> dict[str, dict[str, Any]]:
+    """By Sid, the condition that holds for services which act for others than the organisation.
+
+    The perimeter lets services through, for whomever they act: IAM user guide, "Forward access sessions" and "The
+    confused deputy problem". Without an organisation nobody knows which accounts are the company's.
+    """
+    if not organization:
+        return {}
+    return {
+        "HoldfastForwarded": {
+            "Bool": {"aws:ViaAWSService": "true"},
+            "StringNotEqualsIfExists": {"aws:PrincipalAccount": [here.account], "aws:PrincipalOrgID": [organization]},
+            "ArnNotLikeIfExists": insiders,
+        },
+        "HoldfastServices": {
+            "Bool": {"aws:PrincipalIsAWSService": "true"},
+            "Null": {"aws:SourceAccount": "false"},
+            "StringNotEqualsIfExists": {
+                "aws:SourceAccount": [here.account, *deliverers],
+                "aws:SourceOrgID": [organization],
+            },
+        },
+    }
+
+
 def locked_out(requests: Iterable[Request], before: Document, after: Document) -> list[str]:
     """Who surely got in before must surely get in after; where that was unsure, the new policy is not to blame."""
     was, will = denial(before), denial(after)
