@@ -207,6 +207,13 @@ def safer(found: Trail, baseline: Trail) -> bool:
     return found.exists and (not baseline.exists or (more and same and found.covers != baseline.covers))
 
 
+def made_by(call: str, found: Trail, known: Trail | None) -> bool:
+    """Only UpdateTrail, or a deletion before it was made again, leads a trail elsewhere."""
+    if call in ("UpdateTrail", "DeleteTrail") or known is None or not known.exists:
+        return True
+    return (found.sends, found.organisation) == (known.sends, known.organisation)
+
+
 def inventory(aws: Aws) -> Iterator[Arn]:
     """The trails at home in this Region, those of the organisation too."""
     for page in aws.client("cloudtrail").get_paginator("list_trails").paginate():
@@ -229,4 +236,5 @@ handler = Guardrail(
     stuck=STUCK,
     lost=lambda found: not found.exists,
     safer=safer,
+    made_by=made_by,
 )

@@ -39,9 +39,10 @@ RESOURCE = re.compile(rf"(key|{STORE})/[\w-]{{1,256}}")
 PENDING = ("PendingDeletion", "PendingReplicaDeletion")
 IN_USE = ("Enabled", "CONNECTING", "CONNECTED")
 MAKES = {
-    "DisableKey": "Disabled",
-    "DeleteImportedKeyMaterial": "PendingImport",
-    "DisconnectCustomKeyStore": "DISCONNECTED",
+    "DisableKey": ("Disabled",),
+    "ScheduleKeyDeletion": PENDING,
+    "DeleteImportedKeyMaterial": ("PendingImport",),
+    "DisconnectCustomKeyStore": ("DISCONNECTED",),
 }
 
 # KMS API, KeyMetadata (KeyState) and CustomKeyStoresListEntry (ConnectionState): what is wrong, and what to do.
@@ -216,6 +217,6 @@ handler = Guardrail(
         "KMSInvalidStateException": 60,  # KMS is eventually consistent: the next look decides anew
     },
     defensive=frozenset({"DisableKey"}),
-    made_by=lambda call, found, baseline: MAKES.get(call) == found.state,
+    made_by=lambda call, found, baseline: found.state in MAKES.get(call, ()),
     safer=lambda found, baseline: found.state in IN_USE and baseline.state not in IN_USE,
 )

@@ -41,6 +41,7 @@ from holdfast.endpoint import (
     is_alive,
     is_dying,
     looked_at,
+    made_by,
     modify,
     naming,
     orphaned,
@@ -253,14 +254,6 @@ def inventory(aws: Aws) -> Iterator[Arn]:
 
 def newer(found: Endpoint | Vpc, known: Endpoint | Vpc) -> bool:
     return isinstance(found, Endpoint) and isinstance(known, Endpoint) and grown(found, known)
-
-
-def made_by(call: str, found: Endpoint | Vpc, known: Endpoint | Vpc | None) -> bool:
-    """Calls on route tables lead subnets elsewhere, and take away no more than deleted route tables."""
-    if "RouteTable" not in call or not (isinstance(found, Endpoint) and isinstance(known, Endpoint)):
-        return True
-    taken = {*known.tables} - {*found.tables} - {*found.missing}
-    return not taken and changes(found, known).keys() <= {"AddRouteTableIds"}
 
 
 def related(target: Arn, aws: Aws) -> list[Arn]:

@@ -283,6 +283,20 @@ def changes(now: Endpoint, before: Endpoint) -> dict[str, Any]:
     return {name: value for name, value in fix.items() if value}
 
 
+def made_by(call: str, found: Endpoint | Vpc, known: Endpoint | Vpc | None) -> bool:
+    """Whether the call can have made it: one on route tables leads subnets elsewhere, and takes away deleted tables."""
+    if not (isinstance(found, Endpoint) and isinstance(known, Endpoint)):
+        return True
+    if call in ("CreateVpcEndpoint", "DeleteVpcEndpoints"):
+        return bool(found.loss)
+    if "RouteTable" not in call:
+        return True
+    if call == "DeleteRouteTable":
+        return not changes(found, known)  # it was in use by no subnet, and is in no VPC that we know
+    taken = {*known.tables} - {*found.tables} - {*found.missing}
+    return not taken and changes(found, known).keys() <= {"AddRouteTableIds"}
+
+
 def unrouted(now: Endpoint, before: Endpoint) -> list[str]:
     """The route tables that it was in, or that the subnets use which were routed, and that it is not in."""
     used = {table for subnet, table in now.strays.items() if subnet in before.routed}

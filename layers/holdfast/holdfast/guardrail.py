@@ -29,6 +29,10 @@ class NotOurs(ValueError):
     """A record of another account: never acted on."""
 
 
+class Unfinished(RuntimeError):
+    """There was no time for all that a call touched: Lambda must bring it again, since a look knows of no actor."""
+
+
 class NoSettings(Value):
     """For a guardrail that leaves nothing to decide."""
 
@@ -111,7 +115,7 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
         def visit(target: Arn) -> Outcome:
             return Visit(self, world, event, target, choices, settings, delivery).outcome()
 
-        return self._guard_all(self._in_time(self.hints(event, world), world, delivery), event, visit)
+        return self._guard_all(self._in_time(self.hints(event, world), event, world, delivery), event, visit)
 
     def _answer(self, event: Event, world: World) -> dict[str, str]:
         """Rule, permission and function are alive; whether the guardrail is on is not asked."""
@@ -165,7 +169,7 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
                 yield target
         yield from (target for target in self.inventory(world.aws) if target not in known)
 
-    def _in_time(self, targets: Iterable[Arn], world: World, delivery: Delivery) -> Iterator[Arn]:
+    def _in_time(self, targets: Iterable[Arn], event: Event, world: World, delivery: Delivery) -> Iterator[Arn]:
         """As much as there is time for; the rest goes back to the bus, so that each run gets further.
 
         What is left of a call is looked at without its actor: better than not before Lambda tries again.
@@ -173,8 +177,10 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
         remaining = iter(targets)
         for target in remaining:
             yield target
-            if delivery.is_ending:
-                _ask(remaining, world)
+            if delivery.is_ending and (rest := next(remaining, None)):
+                _ask(chain([rest], remaining), world)
+                if event.is_call:
+                    raise Unfinished(f"{event.name} touched more than there was time for")
 
     def _ours(self, targets: Iterable[Arn], world: World) -> Iterator[Arn]:
         for target in dict.fromkeys(targets):

@@ -93,10 +93,14 @@ class Baseline(Value):
 
 
 class Allowed(Value):
-    """The state that an exemption for one principal allowed: a look without an actor lets it stand."""
+    """The state that an exemption for one principal allowed: a look without an actor lets it stand.
+
+    `at` is when it was seen (epoch seconds).
+    """
 
     exemption: str
     state: Any
+    at: int = 0
 
 
 class Told(Value):
@@ -294,6 +298,14 @@ class Page:
             self._commit({"baseline": baseline, "told": told, "allowed": None}, 0, self._versioned(baseline))
         except Moved:
             return  # the other run has seen the same, or something newer
+        self.must_be_known()
+
+    def inherit(self, baseline: Baseline) -> None:
+        """The baseline of what it takes the place of; what else is known of it stays. As `remember` otherwise."""
+        try:
+            self._commit({"baseline": baseline}, self.due, self._versioned(baseline))
+        except Moved:
+            return
         self.must_be_known()
 
     def close(

@@ -33,6 +33,7 @@ MARGIN = 30  # seconds after a function's time-out when its run is surely over
 UNSURE = "the ledger could not be read, so that nobody knows yet whether all is as it was before"
 ELSEWHERE = "it was put right at the same time, by another run or by somebody else"
 BREAK_GLASS = "every use of break-glass is told"
+DIED = "a run that died may have made these calls; or somebody else has put it right"
 BY_OTHERS = "somebody has put it right before Holdfast did"
 AWAITED = "whoever made it so may be one who may, and the event of that call still on its way"
 LOG_LINE = 200_000  # bytes: CloudWatch Logs user guide, "quotas", takes an event of 256 KB at least
@@ -97,6 +98,7 @@ class Visit(Generic[State, Settings]):
     case: Case[State, Settings] = field(init=False)
     state: State | None = field(init=False)
     told: bool = False
+    hidden: bool = False
 
     def outcome(self) -> Outcome:
         """Raises LedgerLost, StillViolating, and what AWS answers that nobody expected."""
@@ -161,19 +163,24 @@ class Visit(Generic[State, Settings]):
     def _evidence(self) -> Baseline | None:
         """What is known from before the call: what was first seen after it may be what the call has made."""
         stored = self.page.baseline
-        dated = self.event.is_call and self.event.trusted_actor
+        dated = self.event.is_call and self.event.counted_actor
         late = stored is not None and not stored.by and dated and 0 < self.event.epoch < stored.at
         return None if late else stored
 
     def _disputed(self) -> Violation | None:
         """Another's call, from before the look that took what was there for the doing of somebody with a say."""
         known = self.page.baseline
-        if known is None or not known.by or not self.event.is_call or self._authority():
+        if known is None or not known.by or self._authority() or not self._may_have_had_a_part(known.at):
             return None
-        if not known.at - FRESH < self.event.epoch < known.at:
-            return None
-        todo = f"See that it is as {known.by} wanted it: that it was so is all that is known."
-        return Violation(f"{self.event.name} may have had a part in what was taken for {known.by}'s change", todo=todo)
+        return self._doubt(f"what was taken for {known.by}'s change")
+
+    def _may_have_had_a_part(self, at: int) -> bool:
+        """For a call from shortly before that look. Both times are whole seconds."""
+        return self.event.is_call and at - FRESH < self.event.epoch <= at
+
+    def _doubt(self, of: str) -> Violation:
+        todo = "See that it is as they wanted it: that it was so is all that is known."
+        return Violation(f"{self.event.name} by {self.event.actor} may have had a part in {of}", todo=todo)
 
     def _look(self) -> tuple[State | None, Violation | None]:
         """The live state and the decision on it."""
@@ -200,6 +207,7 @@ class Visit(Generic[State, Settings]):
         todo = matching(error, self.guardrail.stuck) if self.event.is_call else None
         if todo is None:
             raise error
+        self.hidden = True
         return Violation("Holdfast can't look at it", todo=f"{todo} AWS said: {error}")
 
     def _gone(self) -> Violation | None:
@@ -214,12 +222,14 @@ class Visit(Generic[State, Settings]):
 
     def _compliant(self) -> Outcome:
         page, record = self.page, self.page.open
+        if record and not record.applied and page.baseline and self._evidence() is None:
+            return self._left(Outcome.COMPLIANT)  # a late call was not judged by the baseline: what waits goes on
         if record and self._mine(record):  # fixed by a run that died, or settled without us while it was deferred
             if record.applied and self.state is None:
                 return self._vanished(record)
             left = shape.plain(self.state)
             if record.applied:
-                return self._finish(replace(record, outcome=Outcome.REMEDIATED.value, left=left))
+                return self._finish(replace(record, outcome=Outcome.REMEDIATED.value, left=left, reason=DIED))
             told_or_broken = record.outcome or record.calls
             done = replace(record, outcome=Outcome.COMPLIANT.value, left=left, reason=BY_OTHERS)
             return self._finish(done, quiet=not told_or_broken)
@@ -238,7 +248,7 @@ class Visit(Generic[State, Settings]):
         deletes: another's may have come in between.
         """
         why = self._authority()
-        if not why or self.guardrail.baseline is None or self.page.lost:
+        if not why or self.guardrail.baseline is None or self.hidden:
             return None
         if self.state is not None and not self.guardrail.made_by(self.event.name, self.state, self.case.baseline):
             return None
@@ -247,6 +257,7 @@ class Visit(Generic[State, Settings]):
             return None
         if self.state is not None and not self._is_good_in_itself():
             return None  # nobody's change makes it good
+        self.page.must_be_known()  # only changing nothing is at stake
         if self._is_old:
             return self._outdated(violation)
         adopted = self._next_baseline(shape.plain(self.state), self.case.actor)
@@ -259,7 +270,7 @@ class Visit(Generic[State, Settings]):
 
     def _outdated(self, violation: Violation) -> Outcome:
         """It may be what somebody may do, or may not: neither is it taken for good, nor put back."""
-        todo = f"If it is still what {self.case.actor} wanted, let the change be made again; else undo it by hand."
+        todo = f"Let {self.case.actor} make the change again, if it is still wanted: else the next look puts it back."
         reason = f"the call is {int(now() - self.event.epoch)} s old"
         return self._conclude(replace(violation, fix=(), undo=(), todo=todo), Outcome.ESCALATED, reason)
 
@@ -277,20 +288,35 @@ class Visit(Generic[State, Settings]):
             return self._outdated(violation) if self._exemption(self.case.actor) else None
         name, exemption = found
         reason = f"exemption {name} ({exemption.reason}; owner {exemption.owner}, until {exemption.expires})"
-        allowed = Allowed(name, shape.plain(self.state)) if exemption.principal else None
+        allowed = self._allowed(name) if exemption.principal else None
+        theirs = exemption.covers(self.target, self.case.actor)
+        if allowed and not theirs and self._may_have_had_a_part(allowed.at):
+            doubt = self._doubt(f"what {exemption.principal} may do")
+            return self._conclude(doubt, Outcome.ESCALATED, reason, allowed=allowed, due=exemption.until + 1)
         return self._conclude(violation, Outcome.EXEMPT, reason, allowed=allowed, due=exemption.until + 1)
+
+    def _allowed(self, name: str) -> Allowed:
+        before, state = self.page.allowed, shape.plain(self.state)
+        known = before is not None and (before.exemption, before.state) == (name, state)
+        return before if before and known else Allowed(name, state, now())
 
     def _exemption(self, actor: str) -> tuple[str, Exemption] | None:
         for name, exemption in self.choices.exemptions.items():
-            if exemption.covers(self.target, actor) or self._allowed_before(name, exemption):
+            theirs = exemption.covers(self.target, actor) and (exemption.principal is None or self._can_be_made())
+            if theirs or self._allowed_before(name, exemption):
                 return name, exemption
         return None
+
+    def _can_be_made(self) -> bool:
+        """Whether the call can have made what is there."""
+        return self.state is None or self.guardrail.made_by(self.event.name, self.state, self.case.baseline)
 
     def _allowed_before(self, name: str, exemption: Exemption) -> bool:
         """A sweep has no actor: it lets stand exactly the state that the exempt principal made."""
         allowed = self.page.allowed
         return (
-            allowed == Allowed(name, shape.plain(self.state))
+            allowed is not None
+            and (allowed.exemption, allowed.state) == (name, shape.plain(self.state))
             and exemption.principal is not None
             and exemption.covers(self.target, exemption.principal)
         )
@@ -335,7 +361,9 @@ class Visit(Generic[State, Settings]):
         mine = self.page.open is None or self._mine(self.page.open)
         if not mine and not self.event.is_call:
             return Outcome.DEFERRED  # to the run that holds the record, or to the watch when that is over
-        if self._may_be_meant() and self.case.waited < ON_ITS_WAY:
+        if not mine and self.page.open and self.page.open.reason == AWAITED:
+            raise Contended(self.target)  # another run is about to say that it may be so
+        if self._may_be_meant(violation) and self.case.waited < ON_ITS_WAY:
             return self._defer(record, ON_ITS_WAY - self.case.waited, AWAITED)
         if mine and (capped := self._capped(record)):
             return self._defer(record, *capped)
@@ -350,6 +378,8 @@ class Visit(Generic[State, Settings]):
             done += violation.fix[: refused.made]
             record = replace(record, calls=done or violation.fix, applied=bool(done))
             self.state, rest = self._look()
+            if not mine and self.world.ledger.page(self.world.guardrail, self.target).baseline != self.page.baseline:
+                raise Moved(self.target)  # meanwhile something else became good
             if refused.later and rest and rest.fix == violation.fix[refused.made :]:  # nobody else does it now
                 return self._defer(record, refused.later, refused.why) if mine else self._left(Outcome.DEFERRED)
             if rest is None and self.state is None:
@@ -363,19 +393,32 @@ class Visit(Generic[State, Settings]):
             violation = rest
         raise StillViolating(f"{self.target}: {violation.what}")
 
-    def _may_be_meant(self) -> bool:
+    def _may_be_meant(self, violation: Violation) -> bool:
         """What somebody with a say may have made, by a call of which the event is still on its way, is waited for.
 
         What nobody may make of it is put right at once, and so is what a call without a say is known to have made.
         """
-        known_before = self.page.open.reason != AWAITED if self.page.open else self.page.told is not None
-        if known_before or self.page.lost or self.case.baseline is None:
+        before = self.page.open or self.page.told
+        awaited = self.page.open is not None and self.page.open.reason == AWAITED
+        known_before = before is not None and before.what == violation.what and not awaited
+        if known_before or self.page.lost:
+            return False
+        if self._may_be_exempt():
+            return True
+        if self.case.baseline is None:
             return False
         shared, is_lost = self.choices.shared, self.state is None or self.guardrail.lost(self.state)
-        if self.event.is_call:
+        if self.event.is_call and not self._is_old:
             return bool(self._authority()) and not is_lost and self._is_good_in_itself()
         has_a_say = shared.baseline_principals or (self.guardrail.defensive and shared.responder_principals)
         return bool(has_a_say) and (is_lost or self._is_good_in_itself())
+
+    def _may_be_exempt(self) -> bool:
+        """For a look: somebody is exempt who may have made it. For their own call: another of theirs may have."""
+        exemptions = [each for each in self.choices.exemptions.values() if each.principal is not None]
+        if self.event.is_call and not self._is_old:
+            return any(each.covers(self.target, self.case.actor) for each in exemptions)
+        return any(each.covers(self.target, each.principal or "") for each in exemptions)
 
     def _is_good_in_itself(self) -> bool:
         state = self.state
@@ -524,7 +567,9 @@ class Visit(Generic[State, Settings]):
             return known
         if known is None or known.state is None or self.guardrail.safer(state, shape.remembered(kind, known.state)):
             sure = named(self.case.actor, self.choices.shared.baseline_principals)
-            known = self._next_baseline(shape.plain(state), self.case.actor if sure else "")
+            grown = self._next_baseline(shape.plain(state), self.case.actor if sure else "")
+            # what has grown is still theirs who made it good, and who had a part in that is still told of
+            known = grown if sure or known is None or known.state is None else replace(grown, by=known.by)
         return self._followed(known, str(getattr(state, "arn", self.target)), state)
 
     def _next_baseline(self, state: Any, by: str) -> Baseline:
@@ -540,7 +585,7 @@ class Visit(Generic[State, Settings]):
         page = self.world.ledger.page(self.world.guardrail, arn)
         if page.baseline is None or not page.baseline.by:  # first sight says nothing of the place that it has now
             version = page.baseline.version + 1 if page.baseline else 1
-            page.remember(Baseline(version, shape.plain(state), known.by, known.at))
+            page.inherit(Baseline(version, shape.plain(state), known.by, known.at))
         return replace(known, version=known.version + 1, moved_to=arn)
 
     def _conclude(
@@ -561,7 +606,8 @@ class Visit(Generic[State, Settings]):
         told, opened = Told(outcome.value, violation.what), self.page.open
         alarm = named(self.case.actor, self.choices.shared.break_glass_arns)
         news = opened or alarm or baseline or allowed != self.page.allowed
-        if self.page.told == told and not news:
+        same = self.page.told == told or (allowed is not None and not self.event.is_call)
+        if same and not news:
             self.page.expect(due)
             return outcome
         if opened and not self._mine(opened):
@@ -569,10 +615,16 @@ class Visit(Generic[State, Settings]):
                 raise Contended(self.target)  # nobody else knows that it may be so
             return self._left(outcome)
         fresh = replace(self._record(violation), what=violation.what)
+        theirs = opened is not None and opened.reason != AWAITED and str(opened.actor) != str(self.event.actor)
+        if opened and theirs and (baseline or allowed):
+            since = f"{self.event.actor} has changed it since, and may"
+            self._tell(replace(opened, outcome=Outcome.COMPLIANT.value, reason=since, closed=now()))
+            fresh = self._by_this_call(fresh)
         surveyed = not self.event.is_call and self.page.told is None and self._stood_before()
         quiet = surveyed and not alarm
         if not (quiet or outcome is Outcome.COMPLIANT or (opened and not (baseline or allowed))):
-            self._keep(fresh)  # of runs at the same time one tells, and nobody undoes what may be so from now on
+            # of runs at the same time one tells, and nobody undoes what may be so from now on, should this one die
+            self._keep(replace(fresh, reason=AWAITED) if baseline or allowed else fresh)
         record = replace(fresh, outcome=outcome.value, reason=reason)
         return self._finish(record, baseline=baseline, allowed=allowed, due=due, quiet=quiet)
 
@@ -617,7 +669,7 @@ class Visit(Generic[State, Settings]):
     def _tell(self, record: Record) -> None:
         """By every way that works: people are told though EventBridge is down. Then what did not work is raised."""
         errors: list[Exception] = []
-        self.told = True
+        self.told = self.told or record.actor == self.event.actor
         for call in tell(record, self.world.topic, self.world.bus):
             try:
                 self.world.aws.apply(call)
