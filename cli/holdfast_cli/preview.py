@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
-from holdfast import ApiCall, Arn, Aws, Case, Event, Violation, shape
+from holdfast import ApiCall, Arn, Aws, BadEvent, Case, Event, Violation, shape
 from holdfast.aws import WriteRefused, error_code
 from holdfast.event import SWEEP
 from holdfast.settings import Choices
@@ -36,14 +36,19 @@ class Sight:
 
 
 def preview(handler: Handler, event: Event, window: Window, choices: Choices, settings: Any) -> list[Sight]:
-    """Looks at every target of the event, as the function would at its first round and without its memory."""
+    """Looks at every target of the event, as the function would at its first round and without its memory.
+
+    Raises BadEvent for a target that is not one of the guardrail's, as the function would.
+    """
     found = [target for target in dict.fromkeys(_targets(handler, event, window)) if _is_ours(target, window)]
+    if strange := [target for target in found if not handler.fits(target, window.here)]:
+        raise BadEvent(f"it does not guard {strange[0][:200]}")
     return [_sight(handler, event, target, window, choices, settings) for target in found]
 
 
 def _targets(handler: Handler, event: Event, window: Window) -> Iterable[Arn]:
     if event.is_call:
-        return handler.targets(event)
+        return (found for target in handler.targets(event) for found in handler.related(target, window))
     return handler.inventory(window) if event.name == SWEEP else event.looks_at or ()
 
 
@@ -52,7 +57,8 @@ def _is_ours(target: Arn, window: Window) -> bool:
 
 
 def _sight(handler: Handler, event: Event, target: Arn, window: Window, choices: Choices, settings: Any) -> Sight:
-    case = Case[Any, Any](target, settings, choices.shared, None, window.here, event.trusted_actor)
+    actor = event.trusted_actor
+    case = Case[Any, Any](target, settings, choices.shared, None, window.here, actor, event.name if actor else "")
     try:
         state = _read(handler, case, window)
     except (ClientError, BotoCoreError) as error:

@@ -15,8 +15,9 @@ from holdfast import ApiCall, Arn, Aws, Case, Event, Guardrail, NoSettings, Viol
 from holdfast.aws import READS, WriteRefused
 from holdfast.event import Place
 from holdfast.settings import Choices, Exemption, SharedSettings
+from holdfast_cli import events, project, rehearsal
 from holdfast_cli import preview as preview_module
-from holdfast_cli import rehearsal
+from holdfast_cli.deployment import Deployment, handler
 from holdfast_cli.main import app
 from holdfast_cli.preview import Sight, Window, preview
 from moto import mock_aws
@@ -281,6 +282,52 @@ def test_the_state_at_a_look_is_its_own_baseline_as_at_the_functions_first_sight
     changed = call("ssm", "PutParameter", {"name": "flag"})
     assert [bool(sight.violation) for sight in seen(look("toy", flag), remembering)] == [False]
     assert [bool(sight.violation) for sight in seen(changed, remembering)] == [True]
+
+
+SAMPLES = [(name, path) for name in project.guardrails() for path in sorted((project.EVENTS / name).glob("*.json"))]
+
+
+@pytest.mark.parametrize(("guardrail", "path"), SAMPLES, ids=lambda value: getattr(value, "stem", value))
+def test_of_every_sample_only_what_the_guardrail_guards_is_looked_at(guardrail: str, path: Path) -> None:
+    stack, event = Deployment.of(["DataBuckets=*", "VpcIds=vpc-01234567"]), Event.parse(events.read_one(path), HERE)
+    acting = replace(handler(guardrail), read=lambda case, aws: None, gone=lambda case: None)
+    seen = preview(acting, event, Window(HERE), stack.choices(guardrail), stack.settings(guardrail))
+    assert all(handler(guardrail).fits(Arn(sight.target), HERE) for sight in seen)
+
+
+@pytest.mark.parametrize(
+    ("event", "key"),
+    [
+        ("AssociateRouteTable", "routeTableId"),
+        ("DeleteRouteTable", "routeTableId"),
+        ("DisassociateRouteTable", "associationId"),
+        ("ReplaceRouteTableAssociation", "routeTableId"),
+    ],
+)
+def test_a_route_table_was_taken_for_the_endpoint_that_it_leads_to(
+    invoke: Callable[..., Result], event: str, key: str
+) -> None:
+    ec2 = boto3.client("ec2")
+    table, service = ec2.describe_route_tables()["RouteTables"][0], f"com.amazonaws.{REGION}.s3"
+    made = ec2.create_vpc_endpoint(VpcId=table["VpcId"], ServiceName=service, VpcEndpointType="Gateway")["VpcEndpoint"]
+    id = table["RouteTableId"] if key == "routeTableId" else "rtbassoc-0123abcd"
+    result = invoke(call("ec2", event, {key: id}), "--json", guardrail="vpc-endpoint")
+    (sight,) = json.loads(result.stdout)["sights"]
+    assert sight["target"] == HERE.arn("ec2", f"vpc-endpoint/{made['VpcEndpointId']}")
+    assert (result.exit_code, sight["error"], sight["violation"]) == (0, "", None)
+
+
+def test_a_target_that_the_function_would_refuse_is_refused(invoke: Callable[..., Result]) -> None:
+    result = invoke(look(GUARDRAIL, HERE.arn("ec2", "vpc/vpc-01234567")))
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "does not guard" in result.stderr
+
+
+@pytest.mark.parametrize(("source", "told"), [("aws.ssm", "DeleteParameter"), ("mallory", "")])
+def test_the_name_of_the_call_was_kept_from_the_guardrail(source: str, told: str) -> None:
+    naming = replace(TOY, gone=lambda case: Violation(case.event))
+    (sight,) = seen(call("ssm", "DeleteParameter", {"name": "gone"}) | {"source": source}, naming)
+    assert sight.violation == Violation(told)
 
 
 def test_another_accounts_target_is_not_looked_at() -> None:
