@@ -231,7 +231,8 @@ def parameters(given: Iterable[str]) -> dict[str, str | list[str]]:
 
 
 def _typed(value: str, declared: Mapping[str, Any]) -> str | list[str]:
-    return value.split(",") if declared["Type"] == "CommaDelimitedList" else value
+    """CloudFormation trims each item of a list: user guide, "Parameters section", CommaDelimitedList."""
+    return [item.strip() for item in value.split(",")] if declared["Type"] == "CommaDelimitedList" else value
 
 
 def _allowed(name: str, value: str, declared: Mapping[str, Any]) -> str:

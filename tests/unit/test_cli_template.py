@@ -53,6 +53,11 @@ def test_parameters_reach_the_settings_as_they_reach_a_function() -> None:
     assert stack.choices("s3-default-encryption").mode("s3-default-encryption") == "enforce"
 
 
+def test_a_list_with_blanks_around_its_items_was_refused() -> None:
+    spaced = template.parameters(["VpcIds=vpc-01234567 , vpc-89abcdef", "DataBuckets= data-*"])
+    assert (spaced["VpcIds"], spaced["DataBuckets"]) == (["vpc-01234567", "vpc-89abcdef"], ["data-*"])
+
+
 def test_ssm_goes_over_the_stack_and_a_tried_mode_over_both() -> None:
     tree = {"settings": {"mode": "off"}, "settings/s3-default-encryption": {"bucket_key": False}}
     for mode, expected in ((None, "off"), ("audit", "audit")):
