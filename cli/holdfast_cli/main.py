@@ -128,20 +128,22 @@ def redrive_letters(
         raise Complaint("--json can't ask: add --yes")
     office = redrive.Office(stack)
     with office.letters() as held:
-        found = [each for each in held if each.letter in wanted]
+        found, left = [each for each in held if each.letter in wanted], redrive.left(held)
         if send and found and not yes:
-            _ask(found)
+            _ask(found, left)
         letters = [office.send(each) if send else each.letter for each in found]
     if json:
         render.as_json(letters)
+        if left:
+            print(f"holdfast: {left}", file=sys.stderr)
     else:
-        render.as_lines(render.sent(letters) if send else render.letters(letters))
-    raise typer.Exit(int(any(not letter.went or letter.trouble for letter in letters)))
+        render.as_lines((render.sent if send else render.letters)(letters, left))
+    raise typer.Exit(int(bool(left) or any(not letter.went or letter.trouble for letter in letters)))
 
 
-def _ask(found: list[redrive.Held]) -> None:
+def _ask(found: list[redrive.Held], left: str) -> None:
     """Shows them first. Raises Abort when the answer is no."""
-    render.as_lines(render.letters([each.letter for each in found]))
+    render.as_lines(render.letters([each.letter for each in found], left))
     good = sum(not each.letter.trouble for each in found)
     typer.confirm(f"Hand {good} of these {len(found)} to their functions again?", abort=True, err=True)
 

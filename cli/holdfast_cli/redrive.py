@@ -7,7 +7,8 @@ goes straight to the function. Nothing is lost by that: an event is a hint, and 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -84,6 +85,13 @@ def moment(text: str) -> float:
     except ValueError:
         raise Complaint(f"{text!r} is no time: write 2026-01-31T12:00, or 90m, 6h, 2d for so long ago") from None
     return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
+
+
+def left(held: Iterable[Held]) -> str:
+    """What may not have been taken in hand, in words; empty if that was all."""
+    taken = Counter(each.letter.queue for each in held)
+    full = [f"only {count} of queue {name} were looked at" for name, count in taken.items() if count >= MOST]
+    return f"there may be more: {', '.join(full)}; run it again when these are gone" if full else ""
 
 
 class Office:

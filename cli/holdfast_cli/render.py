@@ -120,14 +120,20 @@ def run(done: Run) -> Iterator[Line]:
     yield from (("~", f"note: {note}") for note in done.notes)
 
 
-def letters(found: Sequence[Letter]) -> Iterator[Line]:
-    """Dead letters, for a person. All that they say was written by somebody else."""
+def letters(found: Sequence[Letter], left: str) -> Iterator[Line]:
+    """Dead letters, for a person, and what was left. All that they say was written by somebody else."""
     for letter in found:
         yield "#", f"{stamp(letter.since)}  {letter.queue}  {letter.guardrail or 'for nobody'}  {letter.id}"
         yield from (("", f"  {line}") for line in _content(letter))
         if letter.trouble:
             yield "!", f"  {clean(letter.trouble)}"
-    if not found:
+    yield from _end(found, left)
+
+
+def _end(found: Sequence[Letter], left: str) -> Iterator[Line]:
+    if left:
+        yield "!", left
+    elif not found:
         yield "", "no such message lies in the queues"
 
 
@@ -141,13 +147,12 @@ def _content(letter: Letter) -> Iterator[str]:
         yield f"tried {times(letter.tries)}: {clean(letter.why)}"
 
 
-def sent(letters: Sequence[Letter]) -> Iterator[Line]:
-    """What came of sending them, a line each."""
+def sent(letters: Sequence[Letter], left: str) -> Iterator[Line]:
+    """What came of sending them, a line each, and what was left."""
     for letter in letters:
         about = f"{letter.id}  {letter.guardrail or 'for nobody'}  {clean(letter.what, 200)}"
         yield "!" if letter.trouble else "", f"{about}: {', '.join(filter(None, (letter.went, clean(letter.trouble))))}"
-    if not letters:
-        yield "", "no such message lies in the queues"
+    yield from _end(letters, left)
 
 
 def times(number: int) -> str:

@@ -241,7 +241,27 @@ def test_all_pages_of_a_queue_are_read() -> None:
     for _ in range(23):
         undelivered(EVENT)
     assert len(told()) == 23
-    assert visible() == 23
+    assert (visible(), "more" in holdfast().stdout) == (23, False)
+
+
+MORE = "there may be more: only 10 of queue undelivered were looked at; run it again when these are gone\n"
+
+
+def test_messages_past_the_limit_were_said_not_to_be_there(monkeypatch: pytest.MonkeyPatch, invoked: list[Any]) -> None:
+    monkeypatch.setattr(redrive, "MOST", 10)
+    for _ in range(13):
+        undelivered(EVENT)
+    for options in ((), ("--send", "--yes")):
+        none = holdfast("--since", "2100-01-01", *options)
+        assert (none.exit_code, none.stdout) == (1, MORE)
+    machine = holdfast("--since", "2100-01-01", "--json")
+    assert (machine.exit_code, machine.stdout, machine.stderr) == (1, "[]\n", f"holdfast: {MORE}")
+    assert (visible(), invoked) == (13, [])
+    asked = holdfast("--send", answer="n\n")
+    assert (MORE in asked.stdout, visible()) == (True, 13)
+    some = holdfast("--send", "--yes")
+    assert (some.exit_code, some.stdout.endswith(MORE), len(invoked), visible()) == (1, True, 10, 3)
+    assert (holdfast("--send", "--yes").exit_code, visible()) == (0, 0)
 
 
 @pytest.mark.parametrize(
