@@ -78,11 +78,11 @@ class Wanted:
 def moment(text: str) -> float:
     """`2026-01-31T12:00` (UTC unless it says otherwise), or `90m`, `6h`, `2d` ago. Raises Complaint."""
     units = {"m": "minutes", "h": "hours", "d": "days"}
-    if text[:-1].isdigit() and text[-1] in units:
-        return (datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})).timestamp()
     try:
+        if text[:-1].isdecimal() and text[-1] in units:
+            return (datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})).timestamp()
         given = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Complaint(f"{text!r} is no time: write 2026-01-31T12:00, or 90m, 6h, 2d for so long ago") from None
     return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
 

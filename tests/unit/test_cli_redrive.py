@@ -279,6 +279,12 @@ def test_what_it_can_not_do_it_says_in_one_line(arguments: list[str], said: str)
     assert said in result.stderr
 
 
+@pytest.mark.parametrize("since", ["999999999999999999d", "9999999d", f"{'9' * 5000}m", "²d"])
+def test_a_time_that_no_calendar_knows_was_a_traceback(since: str) -> None:
+    result = holdfast("--since", since)
+    assert (result.exit_code, result.stderr.count("\n"), "is no time" in result.stderr) == (2, 1, True)
+
+
 def test_another_stack_is_not_taken_for_holdfasts() -> None:
     stack("other", {})
     assert "stack other is not Holdfast's" in holdfast("--stack", "other").stderr
