@@ -197,7 +197,7 @@ def _own(calls: Iterable[str]) -> str:
 
 
 def _exempting(guardrail: str) -> Iterator[str]:
-    value = {"resource": "ARN", "owner": "", "reason": "", "expires": "YYYY-MM-DD"}
+    value = {"resource": "", "owner": "", "reason": "", "expires": "YYYY-MM-DD"}
     put = f"aws ssm put-parameter --type String --name {PATH}/exemptions/{guardrail}/NAME"
     yield "## Exempting something"
     yield (

@@ -59,6 +59,16 @@ def test_a_page_tells_all_that_an_operator_asks(guardrail: str) -> None:
     assert f"/holdfast/exemptions/{guardrail}/NAME" in text
 
 
+@of_every_guardrail
+def test_an_exemption_without_its_resource_was_taken_by_ssm(guardrail: str) -> None:
+    found = re.search(r"--value '(.+)' \\\n  --allowed-pattern '(.+)'", pages.page(guardrail))
+    assert found
+    blank, full = json.loads(found[1]), {name: EXEMPTION[name] for name in json.loads(found[1])}
+    for lacking in full:
+        assert not re.search(found[2], json.dumps(full | {lacking: blank[lacking]})), lacking
+    assert re.search(found[2], json.dumps(full))
+
+
 def links(text: str) -> Iterator[str]:
     yield from (link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link)
 
