@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,15 @@ DETAIL_TYPES = {
 }
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, loads: Callable[[bytes], Any] = json.loads) -> Any:
     """A file's JSON, unzipped where CloudTrail zipped it. Raises Complaint with one line."""
     try:
         data = path.read_bytes()
-        return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+        return loads(gzip.decompress(data) if path.suffix == ".gz" else data)
     except (OSError, EOFError) as error:
         raise Complaint(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    except RecursionError:
+        raise Complaint(f"{path}: nested too deeply") from None
     except ValueError as error:
         raise Complaint(f"{path}: not JSON: {error}") from None
 

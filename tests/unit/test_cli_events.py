@@ -57,6 +57,12 @@ def test_a_file_that_is_not_json_is_refused_by_name(tmp_path: Path, name: str, c
         events.read(tmp_path / name)
 
 
+def test_a_file_that_is_nested_too_deeply_was_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(Complaint, match=r"deep\.json: nested too deeply"):
+        events.read(tmp_path / "deep.json")
+
+
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(Complaint, match=r"gone\.json: No such file"):
         events.read(tmp_path / "gone.json")
