@@ -17,7 +17,6 @@ from holdfast.settings import PATH, Exemption
 from holdfast_cli import deployment, project
 from holdfast_cli.deployment import Deployment
 from holdfast_cli.errors import unknown
-from holdfast_cli.events import read_json
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Finding:
 
 def check(path: Path, stack: Deployment, *, guardrail: str = "", exemption: bool = False) -> list[Finding]:
     """Everything wrong with a file: shared settings, one guardrail's, an exemption, or a tree of them by SSM name."""
-    value = read_json(path)
+    value = deployment.read_settings(path)
     if exemption:
         return list(_exemption(value, "$"))
     if guardrail:

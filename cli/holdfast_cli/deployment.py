@@ -3,6 +3,7 @@
 Both reach the guardrails here as they do in a function, through `holdfast.settings`.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,12 +83,24 @@ class Deployment:
         return shape.parse(handler(guardrail).settings, self.choices(guardrail).own, guardrail)
 
 
+def read_settings(path: Path) -> Any:
+    """A settings file's JSON, taken as a function takes it from SSM. Raises Complaint."""
+    return read_json(path, lambda data: stored(data.decode()))
+
+
+def stored(text: str) -> Any:
+    """The JSON of an SSM parameter. Raises ValueError, or RecursionError."""
+    if text.startswith("\N{BOM}"):
+        raise ValueError("it begins with a byte order mark, which the functions refuse; save it without")
+    return json.loads(text)
+
+
 def read_tree(path: Path, guardrail: str = "") -> dict[str, Any]:
     """A settings file as SSM names and plain values: a whole tree, or one guardrail's own settings.
 
     Raises Complaint for a file that is neither.
     """
-    value = read_json(path)
+    value = read_settings(path)
     if not isinstance(value, dict):
         raise Complaint(f"{path}: not a JSON object")
     if is_tree(value):

@@ -57,6 +57,11 @@ def test_a_file_that_is_not_json_is_refused_by_name(tmp_path: Path, name: str, c
         events.read(tmp_path / name)
 
 
+def test_an_event_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "event.json").write_text(json.dumps(EVENT), encoding="utf-8-sig")
+    assert events.read_one(tmp_path / "event.json") == EVENT
+
+
 def test_a_file_that_is_nested_too_deeply_was_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "deep.json").write_text("[" * 100_000)
     with pytest.raises(Complaint, match=r"deep\.json: nested too deeply"):

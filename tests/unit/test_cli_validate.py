@@ -143,6 +143,12 @@ def test_what_cannot_be_checked_is_refused_in_one_line(
     assert said in result.stderr
 
 
+def test_a_file_that_begins_with_a_byte_order_mark_was_valid(validate: Any) -> None:
+    result = validate("\N{BOM}{}")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "byte order mark" in result.stderr
+
+
 @dataclass(frozen=True)
 class Part:
     name: Annotated[str, r"[a-z]+"]
