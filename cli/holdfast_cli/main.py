@@ -185,4 +185,4 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 app = typer.Typer(cls=Commands, help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, context_settings={"allow_interspersed_args": command is not cloud})(command)
