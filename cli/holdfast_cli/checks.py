@@ -3,7 +3,6 @@
 `holdfast.shape` stops at the first thing it can't read, which is right for a function; a person wants to see them all.
 """
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
@@ -36,12 +35,18 @@ def check(path: Path, stack: Deployment, *, guardrail: str = "", exemption: bool
     if guardrail:
         return list(_own(guardrail, value, "$", stack))
     if isinstance(value, dict) and deployment.is_tree(value):
-        return [finding for name, item in value.items() for finding in _entry(name, _unwrapped(item), stack)]
+        return [finding for name, item in value.items() for finding in _entry(name, item, stack)]
     return list(_shared(value, "$"))
 
 
-def _entry(name: str, value: Any, stack: Deployment) -> Iterator[Finding]:
+def _entry(name: str, item: Any, stack: Deployment) -> Iterator[Finding]:
+    """Of one parameter; its value may be JSON text, as SSM keeps it."""
     at = f"{PATH}/{deployment.short(name)}"
+    try:
+        value = deployment.stored(item) if isinstance(item, str) else item
+    except (ValueError, RecursionError) as error:
+        yield Finding(at, f"not JSON: {error}")
+        return
     match deployment.short(name).split("/"):
         case ["settings"]:
             yield from _shared(value, at)
@@ -57,14 +62,6 @@ def _entry(name: str, value: Any, stack: Deployment) -> Iterator[Finding]:
 
 def _unread(guardrail: str, at: str) -> Finding:
     return Finding(at, str(unknown("guardrail", guardrail, project.guardrails())))
-
-
-def _unwrapped(value: Any) -> Any:
-    """A value that came as SSM keeps it, as JSON text."""
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def _shared(value: Any, at: str) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ Both reach the guardrails here as they do in a function, through `holdfast.setti
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,7 +93,14 @@ def stored(text: str) -> Any:
     """The JSON of an SSM parameter. Raises ValueError, or RecursionError."""
     if text.startswith("\N{BOM}"):
         raise ValueError("it begins with a byte order mark, which the functions refuse; save it without")
-    return json.loads(text)
+    return json.loads(text, object_pairs_hook=_unambiguous)
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that stands twice a function takes the last one, and people see the first."""
+    if twice := [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]:
+        raise ValueError(f"{twice[0]!r} stands there twice")
+    return dict(pairs)
 
 
 def read_tree(path: Path, guardrail: str = "") -> dict[str, Any]:

@@ -83,7 +83,9 @@ def test_every_problem_is_named_with_its_path(validate: Any) -> None:
         ({"exemptions/s3-default-encryption/team/web": {}}, (), "required: resource"),
         ({"exemptions/s3-defualt-encryption/team/web": EXEMPTION}, (), "did you mean s3-default-encryption"),
         ({"settings": [1]}, (), "is not a dict"),
-        ({"settings": "not json"}, (), "is not a dict"),
+        ({"settings": "not json"}, (), "not JSON: Expecting value"),
+        ({"settings": "\N{BOM}{}"}, (), "byte order mark"),
+        ({"settings": "[" * 100_000}, (), "not JSON: maximum recursion depth"),
         ([], (), "is not a dict"),
         (EXEMPTION | {"expires": "2026-02-30"}, ("--exemption",), "day is out of range"),
         (EXEMPTION | {"principal": ROLE.replace("iam", "sts")}, ("--exemption",), "does not look like"),
@@ -147,6 +149,19 @@ def test_a_file_that_begins_with_a_byte_order_mark_was_valid(validate: Any) -> N
     result = validate("\N{BOM}{}")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "byte order mark" in result.stderr
+
+
+TWICE = '{"mode": "audit", "modes": {}, "mode": "enforce"}'
+
+
+def test_a_key_that_stands_twice_was_valid(validate: Any) -> None:
+    for text in (TWICE, f'{{"settings": {TWICE}}}', '{"mode": {}, "mode": {}}'):
+        result = validate(text)
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+        assert "'mode' stands there twice" in result.stderr
+    stored = validate({"settings": TWICE})
+    assert stored.exit_code == 1
+    assert found(stored) == [("/holdfast/settings", "not JSON: 'mode' stands there twice")]
 
 
 @dataclass(frozen=True)
