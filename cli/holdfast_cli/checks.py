@@ -3,6 +3,7 @@
 `holdfast.shape` stops at the first thing it can't read, which is right for a function; a person wants to see them all.
 """
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
@@ -16,6 +17,8 @@ from holdfast.settings import PATH, Exemption
 from holdfast_cli import deployment, project
 from holdfast_cli.deployment import Deployment
 from holdfast_cli.errors import unknown
+
+NAME = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)  # SSM API, PutParameter
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ def check(path: Path, stack: Deployment, *, guardrail: str = "", exemption: bool
 def _entry(name: str, item: Any, stack: Deployment) -> Iterator[Finding]:
     """Of one parameter; its value may be JSON text, as SSM keeps it."""
     at = f"{PATH}/{deployment.short(name)}"
+    if not NAME.fullmatch(deployment.short(name)):
+        yield Finding(
+            at, "SSM takes no such name: its parts are of letters, digits, `_`, `.` and `-`, and none is empty"
+        )
+        return
     try:
         value = deployment.stored(item) if isinstance(item, str) else item
     except (ValueError, RecursionError) as error:

@@ -151,6 +151,13 @@ def test_a_file_that_begins_with_a_byte_order_mark_was_valid(validate: Any) -> N
     assert "byte order mark" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["", "/", "/web", "a//web", "web/", "web site", "öffentlich"])
+def test_a_name_that_ssm_does_not_take_was_valid(validate: Any, name: str) -> None:
+    result = validate({f"exemptions/{GUARDRAIL}/{name}": EXEMPTION})
+    assert result.exit_code == 1
+    assert "SSM takes no such name" in result.stdout
+
+
 TWICE = '{"mode": "audit", "modes": {}, "mode": "enforce"}'
 
 
