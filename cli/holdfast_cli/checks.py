@@ -97,9 +97,18 @@ def _own(guardrail: str, value: Any, at: str, stack: Deployment) -> Iterator[Fin
     try:
         replace(stack, tree={f"settings/{guardrail}": shape.text(value)}).settings(guardrail)
     except Lacking as lacking:
-        yield Finding(at, f"{lacking}; without it the guardrail is off, unless the stack gives it", warning=True)
+        yield _lack(guardrail, lacking, at, stack)
     except Misshapen as error:
         yield Finding(at, f"together with the stack's parameters: {error}")
+
+
+def _lack(guardrail: str, lacking: Lacking, at: str, stack: Deployment) -> Finding:
+    """An error if the stack by itself gives it: then this file takes it away."""
+    try:
+        stack.settings(guardrail)
+    except Misshapen:
+        return Finding(at, f"{lacking}; without it the guardrail is off, unless the stack gives it", warning=True)
+    return Finding(at, f"{lacking}; the stack gives it, and this takes it away: the guardrail would be off")
 
 
 def _finding(error: Misshapen) -> Finding:

@@ -158,6 +158,16 @@ def test_a_name_that_ssm_does_not_take_was_valid(validate: Any, name: str) -> No
     assert "SSM takes no such name" in result.stdout
 
 
+def test_settings_that_turn_off_what_the_stack_has_on_were_only_a_warning(validate: Any) -> None:
+    name, emptied = "s3-vpc-only-policy", json.loads('{"vpc_ids": []}')
+    stack = ("-p", "DataBuckets=data-*", "-p", "VpcIds=vpc-01234567")
+    for value, options in ((emptied, ("--guardrail", name)), ({f"settings/{name}": emptied}, ())):
+        assert "the guardrail would be off" in validate(value, *options, *stack).stdout
+        assert validate(value, *options, *stack).exit_code == 1
+        assert validate(value, *options).exit_code == 0
+        assert validate(value, *options, *stack, "-p", "OrganizationId=o-0123456789").exit_code == 0
+
+
 TWICE = '{"mode": "audit", "modes": {}, "mode": "enforce"}'
 
 
