@@ -19,6 +19,7 @@ from holdfast_cli.deployment import Deployment
 from holdfast_cli.errors import unknown
 
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)  # SSM API, PutParameter
+STANDARD, ADVANCED = 4096, 8192  # bytes of a value: SSM user guide, "Managing parameter tiers"
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,10 @@ class Finding:
 def check(path: Path, stack: Deployment, *, guardrail: str = "", exemption: bool = False) -> list[Finding]:
     """Everything wrong with a file: shared settings, one guardrail's, an exemption, or a tree of them by SSM name."""
     value = deployment.read_settings(path)
-    if exemption:
-        return list(_exemption(value, "$"))
-    if guardrail:
-        return list(_own(guardrail, value, "$", stack))
-    if isinstance(value, dict) and deployment.is_tree(value):
+    if not (exemption or guardrail) and isinstance(value, dict) and deployment.is_tree(value):
         return [finding for name, item in value.items() for finding in _entry(name, item, stack)]
-    return list(_shared(value, "$"))
+    own = _own(guardrail, value, "$", stack) if guardrail else _shared(value, "$")
+    return [*_size(path.stat().st_size, "$"), *(_exemption(value, "$") if exemption else own)]
 
 
 def _entry(name: str, item: Any, stack: Deployment) -> Iterator[Finding]:
@@ -55,6 +53,7 @@ def _entry(name: str, item: Any, stack: Deployment) -> Iterator[Finding]:
     except (ValueError, RecursionError) as error:
         yield Finding(at, f"not JSON: {error}")
         return
+    yield from _size(len((item if isinstance(item, str) else shape.text(item)).encode()), at)
     match deployment.short(name).split("/"):
         case ["settings"]:
             yield from _shared(value, at)
@@ -66,6 +65,13 @@ def _entry(name: str, item: Any, stack: Deployment) -> Iterator[Finding]:
             yield _unread(guardrail, at)
         case _:
             yield Finding(at, "nothing reads this; there are settings, settings/GUARDRAIL, exemptions/GUARDRAIL/NAME")
+
+
+def _size(size: int, at: str) -> Iterator[Finding]:
+    if size > ADVANCED:
+        yield Finding(at, f"{size} bytes; SSM takes no more than {ADVANCED}")
+    elif size > STANDARD:
+        yield Finding(at, f"{size} bytes; over {STANDARD} SSM takes it only with --tier Advanced", warning=True)
 
 
 def _unread(guardrail: str, at: str) -> Finding:
