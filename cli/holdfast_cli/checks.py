@@ -4,8 +4,7 @@
 """
 
 import re
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
@@ -17,6 +16,7 @@ from holdfast.settings import PATH, Exemption
 from holdfast_cli import deployment, project
 from holdfast_cli.deployment import Deployment
 from holdfast_cli.errors import unknown
+from holdfast_cli.exemptions import doubts
 
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)  # SSM API, PutParameter
 STANDARD, ADVANCED = 4096, 8192  # bytes of a value: SSM user guide, "Managing parameter tiers"
@@ -37,7 +37,7 @@ def check(path: Path, stack: Deployment, *, guardrail: str = "", exemption: bool
     if not (exemption or guardrail) and isinstance(value, dict) and deployment.is_tree(value):
         return [finding for name, item in value.items() for finding in _entry(name, item, stack)]
     own = _own(guardrail, value, "$", stack) if guardrail else _shared(value, "$")
-    return [*_size(path.stat().st_size, "$"), *(_exemption(value, "$") if exemption else own)]
+    return [*_size(path.stat().st_size, "$"), *(_exemption(value, "$", project.guardrails()) if exemption else own)]
 
 
 def _entry(name: str, item: Any, stack: Deployment) -> Iterator[Finding]:
@@ -60,7 +60,7 @@ def _entry(name: str, item: Any, stack: Deployment) -> Iterator[Finding]:
         case ["settings", guardrail] if guardrail in project.guardrails():
             yield from _own(guardrail, value, at, stack)
         case ["exemptions", guardrail, _, *_] if guardrail in project.guardrails():
-            yield from _exemption(value, at)
+            yield from _exemption(value, at, [guardrail])
         case ["settings", guardrail] | ["exemptions", guardrail, _, *_]:
             yield _unread(guardrail, at)
         case _:
@@ -86,11 +86,11 @@ def _shared(value: Any, at: str) -> Iterator[Finding]:
             yield _unread(guardrail, f"{at}.modes.{guardrail}")
 
 
-def _exemption(value: Any, at: str) -> Iterator[Finding]:
+def _exemption(value: Any, at: str, guardrails: Iterable[str]) -> Iterator[Finding]:
     found = list(problems(Exemption, value, at))
     yield from map(_finding, found)
-    if not found and shape.parse(Exemption, value).until < time.time():
-        yield Finding(f"{at}.expires", f"over since {value['expires']}: it exempts nothing any more", warning=True)
+    for field, why in () if found else doubts(shape.parse(Exemption, value), guardrails):
+        yield Finding(f"{at}.{field}", why, warning=True)
 
 
 def _own(guardrail: str, value: Any, at: str, stack: Deployment) -> Iterator[Finding]:

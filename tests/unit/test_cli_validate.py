@@ -3,18 +3,27 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from holdfast import Misshapen, shape
+from holdfast import Event, Misshapen, shape
+from holdfast.settings import matches
+from holdfast_cli import events, project
 from holdfast_cli.checks import problems
+from holdfast_cli.deployment import handler
+from holdfast_cli.exemptions import covered, overlap
 from holdfast_cli.main import app
+from hypothesis import given
+from hypothesis import strategies as st
+from support import HERE
 from typer.testing import CliRunner, Result
 
 GUARDRAIL = "s3-default-encryption"
 ROLE = "arn:aws:iam::123456789012:role/deploy"
-EXEMPTION = {"resource": "arn:aws:s3:::web-*", "owner": "web team", "reason": "public site", "expires": "2099-01-31"}
+NEXT_MONTH = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+EXEMPTION = {"resource": "arn:aws:s3:::web-*", "owner": "web team", "reason": "public site", "expires": NEXT_MONTH}
 
 
 @pytest.fixture
@@ -119,6 +128,77 @@ def test_an_exemption_that_is_over_is_a_warning(validate: Any) -> None:
     result = validate(EXEMPTION | {"expires": "2020-01-31"}, "--exemption")
     assert result.exit_code == 0
     assert found(result)[0] == ("$.expires", "over since 2020-01-31: it exempts nothing any more (warning)")
+
+
+def test_an_exemption_for_years_was_passed_over(validate: Any) -> None:
+    result = validate(EXEMPTION | {"expires": "2099-01-31"}, "--exemption")
+    assert result.exit_code == 0
+    assert found(result)[0] == ("$.expires", "more than a year away: by then nobody may know why (warning)")
+
+
+KEYS, BUCKETS = "arn:aws:kms:eu-west-1:123456789012", "arn:aws:s3:::"
+
+
+@pytest.mark.parametrize(
+    ("guardrail", "resource", "said"),
+    [
+        ("kms-key-deletion", f"{KEYS}:key/1234abcd", ""),
+        ("kms-key-deletion", f"{KEYS}:*key-store/cks-?", ""),
+        ("kms-key-deletion", "arn:aws:kms:*1234abcd", ""),
+        ("kms-key-deletion", "arn:aws*:k?s:*:key/12*", ""),
+        ("kms-key-deletion", f"{KEYS}:alias/lake", "exempts nothing"),
+        ("kms-key-deletion", f"{BUCKETS}lake", "exempts nothing"),
+        ("kms-key-deletion", "arn:aws:*:::key/1:2", "exempts nothing"),
+        ("kms-key-deletion", f"{KEYS}:key/1234abcd/*", "exempts nothing"),
+        ("kms-key-deletion", f"{KEYS}:key/*", "nothing but wildcards"),
+        ("kms-key-deletion", "arn:aws:*:*", "nothing but wildcards"),
+        (GUARDRAIL, f"{BUCKETS}lake", ""),
+        (GUARDRAIL, "arn:aws:s3express:eu-west-1:123456789012:bucket/lake--euw1-az1--x-s3", ""),
+        (GUARDRAIL, f"{BUCKETS}lake/*", "exempts nothing"),
+        (GUARDRAIL, "arn:aws:s3:eu-west-1::lake", "exempts nothing"),
+        (GUARDRAIL, f"{BUCKETS}*", "nothing but wildcards"),
+        ("s3-public-access-block", "arn:aws:s3::123456789012:account", ""),
+        ("s3-vpc-only-policy", "arn:aws:s3::123456789012:account", "exempts nothing"),
+        ("vpc-endpoint", "arn:aws:ec2:*:*:vpc/vpc-01234567", ""),
+        ("vpc-endpoint", "arn:aws:ec2:*:*:route-table/rtb-01234567", "exempts nothing"),
+    ],
+)
+def test_an_exemption_of_nothing_or_of_everything_was_passed_over(
+    validate: Any, guardrail: str, resource: str, said: str
+) -> None:
+    result = validate({f"exemptions/{guardrail}/web": EXEMPTION | {"resource": resource}})
+    assert (result.exit_code, said in result.stdout, result.stdout.count("(warning)")) == (0, True, bool(said))
+
+
+def test_an_exemption_by_itself_may_be_for_any_guardrail(validate: Any) -> None:
+    for resource, warnings in ((f"{KEYS}:key/1234abcd", 0), (f"{BUCKETS}lake", 0), ("arn:aws:sns:*:*:alarms", 1)):
+        result = validate(EXEMPTION | {"resource": resource}, "--exemption")
+        assert (result.exit_code, result.stdout.count("(warning)")) == (0, warnings)
+
+
+@pytest.mark.parametrize("guardrail", project.guardrails())
+def test_of_all_that_a_guardrail_covers_an_exemption_is_known_to_be_possible(guardrail: str) -> None:
+    """Of a pattern in `covers` that isn't taken apart rightly, exemptions would be said to be of nothing."""
+    paths = (project.EVENTS / guardrail).glob("*.json")
+    targets = {arn for path in paths for arn in handler(guardrail).targets(Event.parse(events.read_one(path), HERE))}
+    guarded = [arn for arn in targets if handler(guardrail).fits(arn, HERE)]
+    assert guarded
+    assert all(any(overlap(arn, glob) for glob in covered(guardrail)) for arn in guarded)
+
+
+ARNS = [arn for guardrail in project.guardrails() for arn in covered(guardrail)]
+
+
+@given(st.data())
+def test_an_exemption_that_matches_something_guarded_is_never_said_to_exempt_nothing(data: st.DataObject) -> None:
+    arn = data.draw(st.sampled_from(ARNS))
+    text = "".join(data.draw(st.from_regex(r"[\w.-]{1,4}", fullmatch=True)) if char == "*" else char for char in arn)
+    drawn = data.draw(st.lists(st.sampled_from(["same", "?", "*"]), min_size=len(text), max_size=len(text)))
+    pattern = "".join(char if kind == "same" else kind for char, kind in zip(text, drawn, strict=True))
+    start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2)))
+    for like in (pattern, f"{text[:start]}*{text[end:]}"):
+        assert matches(text, like)
+        assert overlap(like, arn), like
 
 
 def test_machines_get_the_same(validate: Any) -> None:
