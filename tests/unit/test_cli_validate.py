@@ -250,7 +250,8 @@ def test_settings_that_turn_off_what_the_stack_has_on_were_only_a_warning(valida
 
 @pytest.mark.parametrize(("size", "status", "said"), [(4096, 0, ""), (4097, 0, "Advanced"), (8193, 1, "8192")])
 def test_a_value_that_is_too_large_for_ssm_was_valid(validate: Any, size: int, status: int, said: str) -> None:
-    text = json.dumps({"sse_s3_buckets": [""]})
+    names = ["a" * 100] * (size // 104)
+    text = json.dumps({"sse_s3_buckets": ["", *names]})
     text = text.replace('""', f'"{"a" * (size - len(text))}"')
     for result in (validate(text, "--guardrail", GUARDRAIL), validate({f"settings/{GUARDRAIL}": text})):
         assert (result.exit_code, said in result.stdout, "bytes" in result.stdout) == (status, True, bool(said))

@@ -317,9 +317,9 @@ def without(*elements: str) -> dict[str, Any]:
 )
 def test_a_load_balancers_delivery_is_seen_in_a_policy(statement: dict[str, Any], admits: bool) -> None:
     lake = HERE.bucket("lake")
-    assert guardrail.admits(guardrail.BALANCERS, json.dumps({"Statement": statement}), lake) is admits
+    assert guardrail.admits(guardrail.SSE_S3_ONLY, json.dumps({"Statement": statement}), lake) is admits
     among = json.dumps({"Statement": [{"Effect": "Deny"}, statement]})
-    assert guardrail.admits(guardrail.BALANCERS, among, lake) is admits
+    assert guardrail.admits(guardrail.SSE_S3_ONLY, among, lake) is admits
 
 
 @pytest.mark.parametrize(("settings", "outcome"), [({}, "compliant"), ({"key_arn": KEY}, "escalated")])
@@ -341,7 +341,7 @@ def test_a_bucket_of_flow_logs_is_not_put_under_the_key_that_makes_them_unreadab
     ["", "[]", "null", "{}", '{"Statement": ["x", null, 1]}', '{"Statement": {"Effect": "Allow", "Principal": [1]}}'],
 )
 def test_an_odd_policy_admits_nobody(policy: str) -> None:
-    assert not guardrail.admits(guardrail.BALANCERS, policy, HERE.bucket("lake"))
+    assert not guardrail.admits(guardrail.SSE_S3_ONLY, policy, HERE.bucket("lake"))
 
 
 @pytest.mark.parametrize(
