@@ -66,7 +66,7 @@ bench: dev ## speed, size and cost, beside others; writes docs/performance.md an
 mutants: dev .venv/.mutation ## breaks modules on purpose, to find what no test notices: MODULES="policy message"
 	.venv/bin/python tests/mutation.py $(MODULES)
 
-check: lint types template checkov docs-check test proofs demo e2e ## all that CI does
+check: lint types template checkov docs-check test proofs demo e2e ## what CI does, but for the audit
 
 sbom: .build/sbom.cdx.json ## what the layer is made of, as CycloneDX
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Value:
-    """A frozen dataclass: `class Told(Value): …` with annotated fields; keyword arguments only with `kw_only=True`.
+    """A dataclass that mypy knows as frozen: `class Told(Value): …` with annotated fields.
 
-    `dataclass` writes and compiles how a class is compared, shown and kept from being changed anew for every one: half
-    of what importing the engine took. Here the first two stand once, and mypy sees to the third.
+    Keyword arguments only with `kw_only=True`. `dataclass` writes and compiles how a class is compared, shown and kept
+    from being changed anew for every one: half of what importing the engine took. Here the first two stand once, and
+    mypy sees to the third.
     """
 
     if TYPE_CHECKING:
