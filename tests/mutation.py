@@ -31,6 +31,7 @@ UNIT = {
         "unit/test_visit.py",
         "integration/test_path.py",
         "integration/test_say.py",
+        "integration/test_doubt.py",
         "integration/test_contest.py",
     ],
     "guardrail": ["integration/test_path.py", "integration/test_entry.py", "integration/test_contest.py"],
