@@ -14,6 +14,7 @@ ID = "s3-vpc-only-policy"
 BUCKET = HERE.bucket("lake")
 VPC, OTHER_VPC = "vpc-0a1b2c3d4e5f60718", "vpc-0f9e8d7c6b5a40312"
 ETL = f"arn:aws:iam::{ME}:role/etl"
+REPLICATION = f"arn:aws:iam::{ME}:role/service-role/replication"
 SETTINGS: dict[str, Any] = {"buckets": ["lake*"], "vpc_ids": [VPC], "service_role_arns": [ETL]}
 VPC_ONLY, TLS, TLS_VERSION = "HoldfastVpcOnly", "HoldfastTls", "HoldfastTlsVersion"
 
@@ -29,9 +30,9 @@ OWNERS: Json = {
 CREATED = {"CreateBucketConfiguration": {"LocationConstraint": REGION}}
 
 
-def ours() -> list[Json]:
+def ours(*replicating: str) -> list[Json]:
     """What must stand in the policy, written by hand rather than by the guardrail."""
-    insiders = [HERE.role, ETL, f"arn:aws:iam::{ME}:role/aws-service-role/*"]
+    insiders = [HERE.role, *replicating, ETL, f"arn:aws:iam::{ME}:role/aws-service-role/*"]
     outside = {
         "StringNotEqualsIfExists": {"aws:SourceVpc": [VPC]},
         "BoolIfExists": {"aws:PrincipalIsAWSService": "false", "aws:ViaAWSService": "false"},
@@ -91,6 +92,30 @@ def born_without_policy() -> Incident:
 @incident(ID, "DeleteBucketPolicy")
 def deleted() -> Incident:
     return build("DeleteBucketPolicy", {"policy": ""}, delete, ours())
+
+
+def replicate() -> None:
+    s3 = boto3.client("s3")
+    s3.put_bucket_versioning(Bucket="lake", VersioningConfiguration={"Status": "Enabled"})
+    rule: Any = {"Status": "Enabled", "Prefix": "", "Destination": {"Bucket": "arn:aws:s3:::copy"}}
+    s3.put_bucket_replication(Bucket="lake", ReplicationConfiguration={"Role": REPLICATION, "Rules": [rule]})
+
+
+@incident(ID, "PutBucketReplication")
+def replicated() -> Incident:
+    """The role that replicates the bucket is let in at once: S3 does not try again what the policy has denied."""
+    return build("PutBucketReplication", {"replication": ""}, replicate, [OWNERS, *ours(REPLICATION)])
+
+
+@incident(ID, "DeleteBucketReplication")
+def replicated_no_more() -> Incident:
+    def stop() -> None:
+        boto3.client("s3").delete_bucket_replication(Bucket="lake")
+
+    made = build("DeleteBucketReplication", {"replication": ""}, stop, [OWNERS, *ours()])
+    replicate()
+    put(document(OWNERS, *ours(REPLICATION)))
+    return made
 
 
 def rewritten(*statements: Json, keeps: list[Json] | None = None) -> Incident:

@@ -15,14 +15,25 @@ from holdfast.policy import denies, load
 from holdfast.world import World
 from holdfast_cli import project
 from incidents import s3_vpc_only_policy as incidents
-from incidents.s3_vpc_only_policy import BUCKET, ETL, OTHER_VPC, OWNERS, SETTINGS, VPC, document, found, ours, put
+from incidents.s3_vpc_only_policy import (
+    BUCKET,
+    ETL,
+    OTHER_VPC,
+    OWNERS,
+    REPLICATION,
+    SETTINGS,
+    VPC,
+    document,
+    found,
+    ours,
+    put,
+)
 from support import HERE, ME, REGION, Result, account, call, heard, look, make_bucket, run
 
 ID = "s3-vpc-only-policy"
 guardrail = project.load(ID)
 Bucket = guardrail.Bucket
 BREAK_GLASS = f"arn:aws:iam::{ME}:role/break-glass"
-REPLICATION = f"arn:aws:iam::{ME}:role/service-role/replication"
 ALL = ("HoldfastVpcOnly", "HoldfastTls", "HoldfastTlsVersion")
 
 Json = dict[str, Any]
@@ -530,7 +541,7 @@ def test_a_replication_that_is_switched_off_lets_nobody_in(cloud: None, rules: t
 
 
 def test_who_is_let_in_because_of_a_replication_is_told(cloud: None) -> None:
-    """Whoever may put a replication chooses its role; PutBucketReplication is not watched."""
+    """Whoever may put a replication chooses its role."""
     make_bucket()
     put(document(*ours(), OWNERS | {"Principal": {"AWS": REPLICATION}}))
     assert guard(hook=replicating(REPLICATION, "Enabled")).outcome == "remediated"
