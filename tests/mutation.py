@@ -18,7 +18,7 @@ STAGE = ROOT / ".build" / "mutants"
 COPIED = ("tests", ".build/layer", "cli", "functions", "events", "docs", "template.yaml", "samconfig.toml", "README.md")
 UNIT = {
     "policy": ["unit/test_policy.py", "unit/test_corpus.py", "unit/test_policy_work.py"],
-    "perimeter": ["unit/test_s3_vpc_only_policy.py", "unit/test_policy_properties.py"],
+    "perimeter": ["unit/test_perimeter.py", "unit/test_s3_vpc_only_policy.py", "unit/test_policy_properties.py"],
     "trail": ["unit/test_cloudtrail_logging.py"],
     "endpoint": ["unit/test_vpc_endpoint.py"],
     "network": ["unit/test_vpc_endpoint.py"],
