@@ -27,13 +27,8 @@ UNIT = {
     "shape": ["unit/test_shape.py"],
     "event": ["unit/test_event.py"],
     "ledger": ["integration/test_ledger.py", "integration/test_path.py"],
-    "visit": [
-        "unit/test_visit.py",
-        "integration/test_path.py",
-        "integration/test_say.py",
-        "integration/test_doubt.py",
-        "integration/test_contest.py",
-    ],
+    "visit": ["unit/test_visit.py", "integration/test_path.py", "integration/test_contest.py"],
+    "say": ["integration/test_say.py", "integration/test_doubt.py", "integration/test_path.py"],
     "guardrail": ["integration/test_path.py", "integration/test_entry.py", "integration/test_contest.py"],
     "contest": ["unit/test_fights.py", "integration/test_contest.py"],
 }

@@ -7,7 +7,8 @@ from typing import Any
 import boto3
 import pytest
 import time_machine
-from holdfast.visit import AWAITED, ON_ITS_WAY
+from holdfast.say import AWAITED
+from holdfast.visit import ON_ITS_WAY
 from support import MALLORY, account, exempt, heard, look, records, still_open, sweep
 from toy import (
     FORGETFUL,

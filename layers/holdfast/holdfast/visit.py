@@ -16,7 +16,8 @@ from holdfast.event import Actor, Arn, Event
 from holdfast.ledger import Allowed, Baseline, LedgerLost, Moved, Page, Told, now
 from holdfast.message import envelope, slim, tell
 from holdfast.model import Case, Outcome, Record, Settings, State, Violation
-from holdfast.settings import Choices, Exemption, named
+from holdfast.say import AWAITED, Say
+from holdfast.settings import Choices, named
 from holdfast.value import Value
 from holdfast.world import World
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ROUNDS = 3
 TICK = 60  # seconds between two ticks of the watch
-FRESH = 900  # seconds for which it is believed that what is there is what the call has made
 ON_ITS_WAY = 300  # seconds that CloudTrail may take to tell of a call ("How CloudTrail works" has it as an average)
 TOLD_AFTER = 3600  # seconds that a fix may be deferred before that is told
 MARGIN = 30  # seconds after a function's time-out when its run is surely over
@@ -35,7 +35,6 @@ ELSEWHERE = "it was put right at the same time, by another run or by somebody el
 BREAK_GLASS = "every use of break-glass is told"
 DIED = "a run that died may have made these calls; or somebody else has put it right"
 BY_OTHERS = "somebody has put it right before Holdfast did"
-AWAITED = "whoever made it so may be one who may, and the event of that call still on its way"
 LOG_LINE = 200_000  # bytes: CloudWatch Logs user guide, "quotas", takes an event of 256 KB at least
 RESERVE = 20  # seconds that are kept for one target: three rounds of reads and writes
 
@@ -117,12 +116,17 @@ class Visit(Generic[State, Settings]):
         self.state, violation = self._look()
         if self._is_over():
             self._settle(violation)
-        if violation is None and not (violation := self._disputed()):
+        if violation is None and not (violation := self.say.disputed()):
             return self._compliant()
         for decide in (self._accepted, self._exempted, self._unfixable, self._audited):
             if decided := decide(violation):
                 return decided
         return self._mend(violation)
+
+    @property
+    def say(self) -> Say[State, Settings]:
+        """Whose doing the state is that was last seen."""
+        return Say(self.guardrail, self.event, self.choices, self.page, self.case, self.state)
 
     def _alarmed(self, outcome: Outcome) -> Outcome:
         """Every use of break-glass is told, whatever else is or isn't."""
@@ -166,21 +170,6 @@ class Visit(Generic[State, Settings]):
         dated = self.event.is_call and self.event.counted_actor
         late = stored is not None and not stored.by and dated and 0 < self.event.epoch < stored.at
         return None if late else stored
-
-    def _disputed(self) -> Violation | None:
-        """Another's call, from before the look that took what was there for the doing of somebody with a say."""
-        known = self.page.baseline
-        if known is None or not known.by or self._authority() or not self._may_have_had_a_part(known.at):
-            return None
-        return self._doubt(f"what was taken for {known.by}'s change")
-
-    def _may_have_had_a_part(self, at: int) -> bool:
-        """For a call from shortly before that look. Both times are whole seconds."""
-        return self.event.is_call and at - FRESH < self.event.epoch <= at
-
-    def _doubt(self, of: str) -> Violation:
-        todo = "See that it is as they wanted it: that it was so is all that is known."
-        return Violation(f"{self.event.name} by {self.event.actor} may have had a part in {of}", todo=todo)
 
     def _look(self) -> tuple[State | None, Violation | None]:
         """The live state and the decision on it."""
@@ -242,31 +231,15 @@ class Visit(Generic[State, Settings]):
         return Outcome.COMPLIANT
 
     def _accepted(self, violation: Violation) -> Outcome | None:
-        """Changes by those who may change what is good: the state they left is the new baseline.
-
-        What their call can't have made is not believed to be theirs, nor is a loss unless it was their call that
-        deletes: another's may have come in between.
-        """
-        why = self._authority()
-        if not why or self.guardrail.baseline is None or self.hidden:
+        """Changes by those who may change what is good: the state they left is the new baseline."""
+        why = self.say.accepted()
+        if not why or self.hidden:
             return None
-        if self.state is not None and not self.guardrail.made_by(self.event.name, self.state, self.case.baseline):
-            return None
-        is_lost = self.state is None or self.guardrail.lost(self.state)
-        if is_lost and not self.event.name.startswith("Delete"):
-            return None
-        if self.state is not None and not self._is_good_in_itself():
-            return None  # nobody's change makes it good
         self.page.must_be_known()  # only changing nothing is at stake
-        if self._is_old:
+        if self.say.is_old:
             return self._outdated(violation)
         adopted = self._next_baseline(shape.plain(self.state), self.case.actor)
         return self._conclude(replace(violation, fix=(), undo=()), Outcome.EXEMPT, why, baseline=adopted)
-
-    @property
-    def _is_old(self) -> bool:
-        """True for a call that was retried for long, or redriven: by now what is there may be another's."""
-        return self.event.is_call and now() - self.event.epoch > FRESH
 
     def _outdated(self, violation: Violation) -> Outcome:
         """It may be what somebody may do, or may not: neither is it taken for good, nor put back."""
@@ -274,52 +247,16 @@ class Visit(Generic[State, Settings]):
         reason = f"the call is {int(now() - self.event.epoch)} s old"
         return self._conclude(replace(violation, fix=(), undo=(), todo=todo), Outcome.ESCALATED, reason)
 
-    def _authority(self) -> str:
-        actor, shared = self.case.actor, self.choices.shared
-        if named(actor, shared.baseline_principals):
-            return f"{actor} is one of baseline_principals: this is the new good state"
-        if self.event.name in self.guardrail.defensive and named(actor, shared.responder_principals):
-            return f"{actor} is one of responder_principals: a defensive act is not undone"
-        return ""
-
     def _exempted(self, violation: Violation) -> Outcome | None:
-        found = self._exemption("" if self._is_old else self.case.actor)
+        found = self.say.exemption("" if self.say.is_old else self.case.actor)
         if found is None:
-            return self._outdated(violation) if self._exemption(self.case.actor) else None
+            return self._outdated(violation) if self.say.exemption(self.case.actor) else None
         name, exemption = found
         reason = f"exemption {name} ({exemption.reason}; owner {exemption.owner}, until {exemption.expires})"
-        allowed = self._allowed(name) if exemption.principal else None
-        theirs = exemption.covers(self.target, self.case.actor)
-        if allowed and not theirs and self._may_have_had_a_part(allowed.at):
-            doubt = self._doubt(f"what {exemption.principal} may do")
-            return self._conclude(doubt, Outcome.ESCALATED, reason, allowed=allowed, due=exemption.until + 1)
-        return self._conclude(violation, Outcome.EXEMPT, reason, allowed=allowed, due=exemption.until + 1)
-
-    def _allowed(self, name: str) -> Allowed:
-        before, state = self.page.allowed, shape.plain(self.state)
-        known = before is not None and (before.exemption, before.state) == (name, state)
-        return before if before and known else Allowed(name, state, now())
-
-    def _exemption(self, actor: str) -> tuple[str, Exemption] | None:
-        for name, exemption in self.choices.exemptions.items():
-            theirs = exemption.covers(self.target, actor) and (exemption.principal is None or self._can_be_made())
-            if theirs or self._allowed_before(name, exemption):
-                return name, exemption
-        return None
-
-    def _can_be_made(self) -> bool:
-        """Whether the call can have made what is there."""
-        return self.state is None or self.guardrail.made_by(self.event.name, self.state, self.case.baseline)
-
-    def _allowed_before(self, name: str, exemption: Exemption) -> bool:
-        """A sweep has no actor: it lets stand exactly the state that the exempt principal made."""
-        allowed = self.page.allowed
-        return (
-            allowed is not None
-            and (allowed.exemption, allowed.state) == (name, shape.plain(self.state))
-            and exemption.principal is not None
-            and exemption.covers(self.target, exemption.principal)
-        )
+        allowed = self.say.allowed(name) if exemption.principal else None
+        doubt = self.say.contested(exemption, allowed) if allowed else None
+        outcome = Outcome.ESCALATED if doubt else Outcome.EXEMPT
+        return self._conclude(doubt or violation, outcome, reason, allowed=allowed, due=exemption.until + 1)
 
     def _unfixable(self, violation: Violation) -> Outcome | None:
         audit, most = self._audit_reason(violation), self.choices.shared.calls_per_fix
@@ -363,7 +300,7 @@ class Visit(Generic[State, Settings]):
             return Outcome.DEFERRED  # to the run that holds the record, or to the watch when that is over
         if not mine and self.page.open and self.page.open.reason == AWAITED:
             raise Contended(self.target)  # another run is about to say that it may be so
-        if self._may_be_meant(violation) and self.case.waited < ON_ITS_WAY:
+        if self.say.may_be_meant(violation) and self.case.waited < ON_ITS_WAY:
             return self._defer(record, ON_ITS_WAY - self.case.waited, AWAITED)
         if mine and (capped := self._capped(record)):
             return self._defer(record, *capped)
@@ -392,37 +329,6 @@ class Visit(Generic[State, Settings]):
                 return self._mended(record, rest) if mine else self._joined(record)
             violation = rest
         raise StillViolating(f"{self.target}: {violation.what}")
-
-    def _may_be_meant(self, violation: Violation) -> bool:
-        """What somebody with a say may have made, by a call of which the event is still on its way, is waited for.
-
-        What nobody may make of it is put right at once, and so is what a call without a say is known to have made.
-        """
-        before = self.page.open or self.page.told
-        awaited = self.page.open is not None and self.page.open.reason == AWAITED
-        known_before = before is not None and before.what == violation.what and not awaited
-        if known_before or self.page.lost:
-            return False
-        if self._may_be_exempt():
-            return True
-        if self.case.baseline is None:
-            return False
-        shared, is_lost = self.choices.shared, self.state is None or self.guardrail.lost(self.state)
-        if self.event.is_call and not self._is_old:
-            return bool(self._authority()) and not is_lost and self._is_good_in_itself()
-        has_a_say = shared.baseline_principals or (self.guardrail.defensive and shared.responder_principals)
-        return bool(has_a_say) and (is_lost or self._is_good_in_itself())
-
-    def _may_be_exempt(self) -> bool:
-        """For a look: somebody is exempt who may have made it. For their own call: another of theirs may have."""
-        exemptions = [each for each in self.choices.exemptions.values() if each.principal is not None]
-        if self.event.is_call and not self._is_old:
-            return any(each.covers(self.target, self.case.actor) for each in exemptions)
-        return any(each.covers(self.target, each.principal or "") for each in exemptions)
-
-    def _is_good_in_itself(self) -> bool:
-        state = self.state
-        return state is not None and self.guardrail.evaluate(state, replace(self.case, baseline=state)) is None
 
     def _capped(self, record: Record) -> tuple[int, str] | None:
         """For how many seconds a fix has to wait, and why. What has waited comes again as a look, and is not capped."""
