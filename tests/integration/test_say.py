@@ -234,6 +234,24 @@ def test_what_a_call_can_have_made_is_judged_by_what_is_there_and_by_what_was_go
     assert (message["calls"], message["undo"], message["applied"]) == ([], [], False)
 
 
+def test_what_waits_for_its_call_is_not_taken_from_the_run_that_mends_another() -> None:
+    inner = []
+
+    def tagged() -> None:
+        set_flag("v2")
+        inner.append(still_open()[0]["delivery"])
+        with pytest.raises(ExceptionGroup):
+            handle(event("TagParameter", id="e2", actor=PIPELINE), handler=CHOOSY, delivery="d2", **SAY)
+        inner.append(still_open()[0]["delivery"])
+
+    known()
+    set_flag("bad")
+    assert handle(handler=CHOOSY, delivery="d1", hook=while_it_tells(tagged), **SAY).outcome == "remediated"
+    assert inner == ["d1", "d1"]
+    assert handle(event(id="e3", actor=PIPELINE), handler=CHOOSY, delivery="d3", **SAY).outcome == "exempt"
+    assert good() == {"value": "v2"}
+
+
 def test_who_made_it_with_another_call_is_believed_then() -> None:
     known()
     set_flag("v2")

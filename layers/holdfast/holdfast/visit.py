@@ -173,6 +173,7 @@ class Visit(Generic[State, Settings]):
 
     def _look(self) -> tuple[State | None, Violation | None]:
         """The live state and the decision on it."""
+        self.hidden = False
         try:
             state = self.guardrail.read(self.case, self.world.aws)
         except ClientError as error:
@@ -298,9 +299,12 @@ class Visit(Generic[State, Settings]):
         mine = self.page.open is None or self._mine(self.page.open)
         if not mine and not self.event.is_call:
             return Outcome.DEFERRED  # to the run that holds the record, or to the watch when that is over
-        if not mine and self.page.open and self.page.open.reason == AWAITED:
-            raise Contended(self.target)  # another run is about to say that it may be so
-        if self.say.may_be_meant(violation) and self.case.waited < ON_ITS_WAY:
+        waits = self.say.may_be_meant(violation) and self.case.waited < ON_ITS_WAY
+        if not mine and self.page.open and (waits or self.page.open.reason == AWAITED):
+            raise Contended(
+                self.target
+            )  # another run is about to say that it may be so, or what is there is not its own
+        if waits:
             return self._defer(record, ON_ITS_WAY - self.case.waited, AWAITED)
         if mine and (capped := self._capped(record)):
             return self._defer(record, *capped)
