@@ -124,7 +124,21 @@ def test_anothers_call_before_an_exempt_one_is_told(clock: Any) -> None:
     assert handle(event(actor=PIPELINE, eventTime="2027-01-15T07:59:50Z"), handler=FORGETFUL).outcome == "exempt"
     heard()
     handle(event(id="m", eventTime=T0), handler=FORGETFUL, delivery="d2")
-    assert who() == [MALLORY]
+    (message,) = heard()
+    assert (message["actor"]["arn"], message["outcome"]) == (MALLORY, "escalated")
+    assert message["what"] == f"PutParameter by {MALLORY} may have had a part in what {PIPELINE} may do"
+    assert message["todo"] == "See that it is as they wanted it: that it was so is all that is known."
+
+
+def test_a_call_from_after_the_exempt_one_had_no_part_in_it_though_that_is_told_of_again(clock: Any) -> None:
+    exempt(ID, TARGET, principal=PIPELINE)
+    set_flag("bad")
+    assert handle(event(actor=PIPELINE), handler=FORGETFUL).outcome == "exempt"
+    clock.shift(600)
+    assert handle(event(actor=PIPELINE), handler=FORGETFUL, delivery="d2").outcome == "exempt"
+    theirs = event(id="m", eventTime="2027-01-15T08:05:00Z")
+    assert handle(theirs, handler=FORGETFUL, delivery="d3").outcome == "exempt"
+    assert who() == [PIPELINE]
 
 
 def test_a_tag_does_not_hide_who_had_a_part(clock: Any) -> None:
