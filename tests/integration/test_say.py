@@ -182,6 +182,20 @@ def test_a_loss_may_be_meant_too() -> None:
     assert handle(event("DeleteParameter", actor=PIPELINE), delivery="d3", **SAY).outcome == "exempt"
 
 
+def test_what_another_is_known_to_have_made_is_not_waited_for() -> None:
+    known()
+    set_flag("v2")
+    assert handle(event(), mode="audit", **SAY).outcome == "audited"
+    assert handle(look(ID, TARGET), delivery="d2", remediate_existing=True, **SAY).outcome == "remediated"
+
+
+def test_an_exemption_for_everybody_does_not_ask_what_the_call_can_have_made() -> None:
+    exempt(ID, TARGET)
+    set_flag("bad")
+    alien = replace(FORGETFUL, made_by=lambda call, found, baseline: False)
+    assert handle(event(), handler=alien).outcome == "exempt"
+
+
 def test_a_look_leaves_a_thing_to_the_run_that_holds_its_record() -> None:
     known()
     set_flag("v2")
