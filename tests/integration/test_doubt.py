@@ -420,7 +420,12 @@ def test_what_was_accepted_is_not_told_as_anothers(clock: Any) -> None:
     handle(handler=PATIENT, delivery="d0", hook=refusing("TooManyUpdates"), **SAY)
     set_flag("v3")
     assert handle(event(id="p", actor=PIPELINE), handler=PATIENT, delivery="d2", **SAY).outcome == "exempt"
-    assert [m["actor"]["arn"] for m in heard() if m["outcome"] == "exempt"] == [PIPELINE]
+    first, second = heard()
+    assert (first["actor"]["arn"], first["outcome"], first["closed"]) == (MALLORY, "compliant", START)
+    assert first["reason"] == f"{PIPELINE} has changed it since, and may"
+    assert (second["actor"]["arn"], second["outcome"], second["event_id"]) == (PIPELINE, "exempt", "p")
+    assert second["event_name"] == "PutParameter"
+    assert second["event_time"]
 
 
 def test_what_a_dead_run_did_not_make_is_not_told_as_made() -> None:
