@@ -26,6 +26,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
+from botocore.exceptions import ClientError
 from holdfast import (
     SHUT_OUT,
     ApiCall,
@@ -43,6 +44,8 @@ from holdfast import (
     mapping,
     unless,
 )
+from holdfast.aws import error_code
+from holdfast.delivery import SSE_S3_ONLY, VENDED
 
 Algorithm = Literal["AES256", "aws:kms", "aws:kms:dsse"]
 KeyArn = Annotated[str, r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:key/[\w-]+"]
@@ -50,19 +53,6 @@ STRENGTH = ("AES256", "aws:kms", "aws:kms:dsse")
 DIRECTORY = "s3express"
 KEEPS_KEY = "A directory bucket keeps its first key: make a new one, move the data, delete this."
 CHOOSE_KEY = "A directory bucket gets its key once, and this one has none: choose it (aws s3api put-bucket-encryption)."
-
-# Elastic Load Balancing user guide, "Enable access logs"; Redshift management guide, "Database audit logging"
-SSE_S3_ONLY = frozenset(
-    "logdelivery.elasticloadbalancing.amazonaws.com logdelivery.elb.amazonaws.com redshift.amazonaws.com "
-    "127311923021 033677994240 027434742980 797873946194 098369216593 "
-    "754344448648 589379963580 718504428378 383597477331 600734575887 114774131450 783225319266 582318560864 "
-    "985666609251 054676820928 156460612806 652711504416 635631232127 009996457667 897822967062 076674570225 "
-    "507241528517 048591011584 190560391635".split()
-)
-
-# CloudWatch Logs user guide, "Amazon S3 bucket server-side encryption": what it delivers (flow logs, for one) is
-# unreadable under the AWS-managed key.
-VENDED = frozenset({"delivery.logs.amazonaws.com"})
 
 
 class Settings(Value):
@@ -84,10 +74,10 @@ class Settings(Value):
 
 
 class Bucket(Value):
-    """`key` is empty for S3's own. The last two are read only where the rule is not as wanted.
+    """`key` is empty for S3's own. `takes_logs` and `key_fault` are read only where the rule is not as wanted.
 
     `takes_logs`: its policy admits a delivery of logs that KMS would spoil. `key_fault`: why the key in the settings
-    can't be used.
+    can't be used. `unusable`: the bucket's own key, one of this account, is none that S3 can use.
     """
 
     name: str
@@ -95,6 +85,7 @@ class Bucket(Value):
     key: str
     bucket_key: bool
     blocked: tuple[str, ...]
+    unusable: bool = False
     takes_logs: bool = False
     key_fault: str = ""
 
@@ -115,6 +106,8 @@ def read(case: Case[Bucket, Settings], aws: Aws) -> Bucket:
         rule.get("BucketKeyEnabled", False),
         tuple(rule.get("BlockedEncryptionTypes", {}).get("EncryptionType", ())),
     )
+    if by_account(bucket.key, case) and accepted(bucket, required(bucket, case.settings)[1], case):
+        bucket = replace(bucket, unusable=is_unusable(bucket.key, aws))
     if not any(faults(bucket, case)) or case.target.service == DIRECTORY:
         return bucket
     policy = unless("NoSuchBucketPolicy AccessDenied", s3.get_bucket_policy, Bucket=name)
@@ -161,6 +154,17 @@ def key_fault(case: Case[Bucket, Settings], aws: Aws) -> str:
         return "missing, or closed to Holdfast"
     state, spec = key["KeyMetadata"].get("KeyState", ""), key["KeyMetadata"].get("KeySpec", "SYMMETRIC_DEFAULT")
     return "" if (state, spec) == ("Enabled", "SYMMETRIC_DEFAULT") else f"{state}, {spec}"
+
+
+def is_unusable(key: str, aws: Aws) -> bool:
+    """True if it is not there, or not for encryption. What state it is in is for kms-key-deletion to mend."""
+    try:
+        answer = unless("NotFoundException", aws.client("kms").describe_key, KeyId=key)
+    except ClientError as error:
+        if error_code(error) != "AccessDeniedException":
+            raise
+        return False
+    return not answer or answer["KeyMetadata"].get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT"
 
 
 def evaluate(bucket: Bucket, case: Case[Bucket, Settings]) -> Violation | None:
@@ -241,10 +245,16 @@ def accepted(bucket: Bucket, wanted: str, case: Case[Bucket, Settings]) -> bool:
         return True
     if named and key == Arn(named).name:  # an id is looked for in the account of whoever writes
         return Arn(named).account == case.here.account
-    ours = re.escape(case.here.arn("kms", "key/")) + r"[\w-]+"
     managed = ("", case.here.arn("kms", "alias/aws/s3"))
     by_grant = named and not is_listed(bucket, case.settings)  # a grant waives the algorithm, not the key
-    return not wanted and (key in managed or (not by_grant and re.fullmatch(ours, key) is not None))
+    return not wanted and (key in managed or (not by_grant and by_account(key, case) and not bucket.unusable))
+
+
+def by_account(key: str, case: Case[Bucket, Settings]) -> bool:
+    """True for the ARN of a key of this account and Region, which is accepted where the settings name none."""
+    if key in (case.settings.key_arn, *case.settings.accepted_key_arns):
+        return False
+    return re.fullmatch(re.escape(case.here.arn("kms", "key/")) + r"[\w-]+", key) is not None
 
 
 def put(bucket: Bucket) -> ApiCall:

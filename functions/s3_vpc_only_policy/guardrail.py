@@ -3,18 +3,19 @@
 Why: a bucket policy is one call away from handing a data lake to another network or account, and stolen credentials
 work from everywhere unless the bucket asks where a request comes from.
 
-Restored: our statements (in data buckets `HoldfastVpcOnly`, and with `organization_id` `HoldfastForwarded` and
-`HoldfastServices`; `HoldfastTls`, `HoldfastTlsVersion`) are merged into the owner's policy by Sid; all other statements
-stay. Whether one is missing or means less is judged by what it denies, not by its text. Nothing is written unless an
-offline evaluation has shown that all who got in and must get in still do: Holdfast, break-glass, log delivery, queries
-through Athena, the listed service roles, the bucket's replication role, each allowed VPC, and an administrator who
-changes the policy.
+Restored: our statements (in data buckets `HoldfastVpcOnly` and `HoldfastCloudFront`, and with `organization_id`
+`HoldfastForwarded` and `HoldfastServices`; `HoldfastTls`, `HoldfastTlsVersion`) are merged into the owner's policy by
+Sid; all other statements stay. Whether one is missing or means less is judged by what it denies, not by its text.
+Nothing is written unless an offline evaluation has shown that all who got in and must get in still do: Holdfast,
+break-glass, log delivery, queries through Athena, the listed service roles, the bucket's replication role, each allowed
+VPC, and an administrator who changes the policy.
 
 Can't: repair a policy that denies Holdfast's own role, that would outgrow 20 KB, or that S3 refuses because it is
 public while BlockPublicPolicy is on, or names a principal that is gone; give a bucket that is a website TLS; know
-whether a bucket is meant to replicate: the role of an enabled rule gets in from everywhere, and that is told; shut
-AWS's services out (CloudFront, Athena) where they act for other accounts and a policy lets them in, without
-`organization_id`.
+whether a bucket is meant to replicate: the role of an enabled rule gets in from everywhere, and that is told; let in
+whoever replicates into a data bucket or delivers a load balancer's logs, unless the settings name it (told where the
+policy does); shut out AWS's services (Athena, for one) where they act for other accounts and a policy lets them in,
+without `organization_id`; keep a bucket's administrators from a lifecycle that deletes; guard directory buckets.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,9 +41,9 @@ from holdfast import (
 )
 from holdfast.perimeter import (
     LIMIT,
-    LOG_DELIVERY,
     Unreadable,
     blocks_public,
+    cut_off,
     doubts,
     excess,
     is_website,
@@ -51,6 +52,7 @@ from holdfast.perimeter import (
     policy_of,
     replication_role,
     request,
+    services,
     strangers,
     way_out,
 )
@@ -66,6 +68,7 @@ DATA = (
     "s3:ListMultipartUploadParts",
     "s3:AbortMultipartUpload",
     "s3:RestoreObject",
+    "s3:UpdateObjectEncryption",
     "s3:Replicate*",
 )
 
@@ -75,9 +78,10 @@ class Settings(Value):
 
     Requests from `vpc_ids` of this Region or from any VPC of `organization_id` (one of the two is required), from
     `allowed_source_ips` (in all no more than a /8, or a /16 of IPv6), by `service_role_arns` (Glue, EMR, Redshift and
-    the like work outside the VPCs, under roles), and by load balancers of `log_delivery_accounts`. What is refused to
-    others are `deny_actions`, never the administration of the policy itself. `tls_buckets` (name patterns) answer only
-    to `minimum_tls` or better.
+    the like work outside the VPCs, under roles), by load balancers of `log_delivery_accounts`, and by
+    `cloudfront_distributions`, which hand out to the internet what they may read. What is refused to others are
+    `deny_actions`, never the administration of the policy itself. `tls_buckets` (name patterns) answer only to
+    `minimum_tls` or better.
     """
 
     buckets: tuple[BucketPattern, ...]
@@ -85,6 +89,7 @@ class Settings(Value):
     organization_id: Annotated[str, r"o-[a-z0-9]{10,32}"] | None = None
     service_role_arns: tuple[PrincipalArn, ...] = ()
     log_delivery_accounts: tuple[Annotated[str, r"\d{12}"], ...] = ()
+    cloudfront_distributions: tuple[Annotated[str, r"arn:aws[\w-]*:cloudfront::\d{12}:distribution/\w+"], ...] = ()
     allowed_source_ips: tuple[Annotated[str, r"[0-9a-fA-F.:]+(/\d{1,3})?"], ...] = ()
     deny_actions: tuple[Annotated[str, r"s3:[A-Za-z*?]+"], ...] = DATA
     tls_buckets: tuple[BucketPattern, ...] = ("*",)
@@ -167,7 +172,7 @@ def evaluate(bucket: Bucket, case: Known) -> Violation | None:
         what,
         fix=(ApiCall("s3", "put_bucket_policy", name | {"Policy": dump(merged)}),),
         undo=(before or ApiCall("s3", "delete_bucket_policy", name),),
-        todo=news,
+        todo=" ".join(filter(None, (news, cut_off(case.target, standing(bucket), merged)))),
     )
 
 
@@ -198,7 +203,8 @@ def required(bucket: Bucket, case: Known) -> list[Statement]:
     if is_data(bucket.name, settings):
         inside = {"aws:PrincipalArn": list(dict.fromkeys(insiders(bucket, case)))}
         tests = {VPC: outside(settings) | {"ArnNotLikeIfExists": inside}}
-        tests |= strangers(case.here, settings.organization_id, settings.log_delivery_accounts, inside)
+        known = (settings.organization_id, settings.cloudfront_distributions, settings.log_delivery_accounts)
+        tests |= strangers(case.here, *known, inside)
         wanted += [deny(case, sid, list(settings.deny_actions), test) for sid, test in tests.items()]
     if any(fnmatchcase(bucket.name, pattern) for pattern in settings.tls_buckets):
         wanted.append(deny(case, TLS, ["s3:*"], {"Bool": {"aws:SecureTransport": "false"}}))
@@ -260,10 +266,8 @@ def protected(bucket: Bucket, case: Known) -> Iterator[Request]:
     yield from (call("the policy's administrators", admin, action) for action in ADMINISTRATION)
     for arn in insiders(bucket, case):
         yield call(arn, arn.replace("*", "somebody").replace("?", "x"), "s3:GetObject")
-    for service in LOG_DELIVERY:
-        yield call(service, service, "s3:PutObject", principalisawsservice="true", sourceaccount=here.account)
     somebody = f"arn:{here.partition}:iam::{here.account}:role/somebody"
-    yield call("Athena and others on a caller's behalf", somebody, "s3:GetObject", viaawsservice="true")
+    yield from services(case.target, here, somebody, settings.cloudfront_distributions)
     for vpc in settings.vpc_ids:
         yield from (call(vpc, somebody, f"s3:{verb}Object", sourcevpc=vpc) for verb in ("Get", "Put"))
     for network in settings.allowed_source_ips:

@@ -16,7 +16,7 @@ VPC, OTHER_VPC = "vpc-0a1b2c3d4e5f60718", "vpc-0f9e8d7c6b5a40312"
 ETL = f"arn:aws:iam::{ME}:role/etl"
 REPLICATION = f"arn:aws:iam::{ME}:role/service-role/replication"
 SETTINGS: dict[str, Any] = {"buckets": ["lake*"], "vpc_ids": [VPC], "service_role_arns": [ETL]}
-VPC_ONLY, TLS, TLS_VERSION = "HoldfastVpcOnly", "HoldfastTls", "HoldfastTlsVersion"
+VPC_ONLY, INTERNET, TLS, TLS_VERSION = "HoldfastVpcOnly", "HoldfastCloudFront", "HoldfastTls", "HoldfastTlsVersion"
 
 Json = dict[str, Any]
 
@@ -38,9 +38,11 @@ def ours(*replicating: str) -> list[Json]:
         "BoolIfExists": {"aws:PrincipalIsAWSService": "false", "aws:ViaAWSService": "false"},
         "ArnNotLikeIfExists": {"aws:PrincipalArn": insiders},
     }
+    internet = {"StringEquals": {"aws:PrincipalServiceName": "cloudfront.amazonaws.com"}}
     old_tls = {"NumericLessThan": {"s3:TlsVersion": "1.2"}}
     return [
         deny(VPC_ONLY, list(project.load(ID).DATA), outside),
+        deny(INTERNET, list(project.load(ID).DATA), internet),
         deny(TLS, ["s3:*"], {"Bool": {"aws:SecureTransport": "false"}}),
         deny(TLS_VERSION, ["s3:*"], old_tls),
     ]
@@ -156,7 +158,7 @@ def replaced() -> Incident:
 
 @incident(ID, "PutBucketPolicy--plain-http")
 def plain() -> Incident:
-    return changed(lambda s: s[1]["Condition"]["Bool"].update({"aws:SecureTransport": "no"}))
+    return changed(lambda s: s[2]["Condition"]["Bool"].update({"aws:SecureTransport": "no"}))
 
 
 @incident(ID, "PutBucketPolicy--our-sid-allows")

@@ -17,6 +17,7 @@ OUTSIDE = {
     "aws:sourcevpc": None,
     "aws:sourcevpce": None,
     "aws:vpceorgid": None,
+    "aws:principalservicename": None,
 }
 GRANT: dict[str, Any] = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"{LAKE}/*"}
 
@@ -34,13 +35,16 @@ def test_an_ordinary_caller_comes_over_tls_from_outside_every_vpc(action: str, r
     asked = request(LAKE, "Mallory", MALLORY, action, sourcevpc="vpc-1")
     assert asked == Request("Mallory", MALLORY, action, resource, OUTSIDE | who | {"aws:sourcevpc": "vpc-1"})
     service = request(LAKE, "logs", "logging.s3.amazonaws.com", action)
-    assert service == Request("logs", "logging.s3.amazonaws.com", action, resource, OUTSIDE)
+    named = {"aws:principalservicename": "logging.s3.amazonaws.com"}
+    assert service == Request("logs", "logging.s3.amazonaws.com", action, resource, OUTSIDE | named)
 
 
 def test_services_that_act_for_outsiders_are_denied_in_the_words_of_the_iam_user_guide() -> None:
     """Its "AWS global condition context keys": names in this case, values of Bool and Null as text."""
     inside = {"aws:PrincipalArn": [HERE.role]}
-    assert strangers(HERE, "o-a1b2c3d4e5", ["156460612806"], inside) == {
+    internet = {"StringEquals": {"aws:PrincipalServiceName": "cloudfront.amazonaws.com"}}
+    assert strangers(HERE, "o-a1b2c3d4e5", [], ["156460612806"], inside) == {
+        "HoldfastCloudFront": internet,
         "HoldfastForwarded": {
             "Bool": {"aws:ViaAWSService": "true"},
             "StringNotEqualsIfExists": {"aws:PrincipalAccount": [ME], "aws:PrincipalOrgID": ["o-a1b2c3d4e5"]},
@@ -55,7 +59,9 @@ def test_services_that_act_for_outsiders_are_denied_in_the_words_of_the_iam_user
             },
         },
     }
-    assert strangers(HERE, None, [], inside) == {}
+    ours = "arn:aws:cloudfront::111111111111:distribution/EDFDVBD6EXAMPLE"
+    but_ours = internet | {"ArnNotEqualsIfExists": {"aws:SourceArn": [ours]}}
+    assert strangers(HERE, None, [ours], [], inside) == {"HoldfastCloudFront": but_ours}
 
 
 def test_who_was_let_in_for_sure_must_be_let_in_for_sure() -> None:

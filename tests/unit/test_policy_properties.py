@@ -25,7 +25,14 @@ LOGS_ACCOUNT = "156460612806"
 OFFICE = "198.51.100.0/24"
 MALLORY = f"arn:aws:iam::{ME}:user/mallory"
 FOREIGN = "arn:aws:iam::999999999999:role/x"
-OURS = ("HoldfastVpcOnly", "HoldfastForwarded", "HoldfastServices", "HoldfastTls", "HoldfastTlsVersion")
+OURS = (
+    "HoldfastVpcOnly",
+    "HoldfastCloudFront",
+    "HoldfastForwarded",
+    "HoldfastServices",
+    "HoldfastTls",
+    "HoldfastTlsVersion",
+)
 
 SETTINGS = {
     "buckets": ["lake*"],

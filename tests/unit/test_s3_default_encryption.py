@@ -363,9 +363,40 @@ def test_what_s3_leaves_out_is_its_own_default(rule: dict[str, Any], seen: tuple
     said = {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}
     here.aws.session.register("before-call.s3.GetBucketEncryption", cast(Any, lambda **_: (OK, said)))
     here.aws.session.register("before-call.s3.GetBucketPolicy", cast(Any, lambda **_: (OK, {"Policy": "{}"})))
+    here.aws.session.register("before-call.kms.DescribeKey", cast(Any, lambda **_: (OK, {"KeyMetadata": {}})))
     settings = guardrail.Settings(algorithm="aws:kms:dsse")
     case: Case[Any, Any] = Case(Arn("arn:aws:s3:::lake"), settings, SharedSettings(), None, HERE)
     assert guardrail.read(case, here.aws) == guardrail.Bucket("lake", *seen)
+
+
+UNUSABLE: dict[str, Any] = {
+    "not there": (None, True),
+    "for signatures": ({"KeySpec": "RSA_2048"}, True),
+    "about to be deleted, which another guardrail mends": ({"KeyState": "PendingDeletion"}, False),
+    "closed to Holdfast": ("AccessDeniedException", False),
+}
+
+
+@pytest.mark.parametrize(("found", "refused"), UNUSABLE.values(), ids=UNUSABLE)
+@pytest.mark.parametrize("algorithm", ["AES256", "aws:kms"])
+def test_a_key_of_this_account_that_s3_cannot_use_is_refused(found: Any, refused: bool, algorithm: str) -> None:
+    """S3 takes any text for a key, and then no upload works (S3 API, PutBucketEncryption)."""
+    here = world("s3-default-encryption")
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": OTHER}
+    rules = [{"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": True}]
+    said = {"ServerSideEncryptionConfiguration": {"Rules": rules}}
+    answer = (OK, {"KeyMetadata": found}) if isinstance(found, dict) else denied(found or "NotFoundException")()
+    here.aws.session.register("before-call.s3.GetBucketEncryption", cast(Any, lambda **_: (OK, said)))
+    here.aws.session.register("before-call.s3.GetBucketPolicy", cast(Any, lambda **_: (OK, {"Policy": "{}"})))
+    here.aws.session.register("before-call.kms.DescribeKey", cast(Any, lambda **_: answer))
+    settings = shape.parse(guardrail.Settings, {"algorithm": algorithm})
+    case: Case[Any, Any] = Case(Arn("arn:aws:s3:::lake"), settings, SharedSettings(), None, HERE)
+    violation = guardrail.evaluate(guardrail.read(case, here.aws), case)
+    assert (violation is not None) is refused
+    if violation:
+        assert violation.what == f"default encryption of lake falls short: the key is {OTHER}"
+        (rule,) = violation.fix[0].parameters["ServerSideEncryptionConfiguration"]["Rules"]
+        assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms"}
 
 
 def denied(code: str) -> Any:

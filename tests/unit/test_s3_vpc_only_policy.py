@@ -34,7 +34,7 @@ ID = "s3-vpc-only-policy"
 guardrail = project.load(ID)
 Bucket = guardrail.Bucket
 BREAK_GLASS = f"arn:aws:iam::{ME}:role/break-glass"
-ALL = ("HoldfastVpcOnly", "HoldfastTls", "HoldfastTlsVersion")
+ALL = ("HoldfastVpcOnly", "HoldfastCloudFront", "HoldfastTls", "HoldfastTlsVersion")
 
 Json = dict[str, Any]
 
@@ -72,16 +72,16 @@ def test_what_the_settings_ask_for_is_compliant() -> None:
 
 def test_a_bucket_without_policy_gets_ours_and_undo_takes_it_away() -> None:
     violation = decide(None)
-    lacks = "lacks HoldfastVpcOnly, lacks HoldfastTls, lacks HoldfastTlsVersion"
+    lacks = "lacks HoldfastVpcOnly, lacks HoldfastCloudFront, lacks HoldfastTls, lacks HoldfastTlsVersion"
     assert violation.what == f"the policy of lake {lacks}"
     assert written(violation) == {"Version": "2012-10-17", "Statement": ours()}
     assert violation.undo == (ApiCall("s3", "delete_bucket_policy", {"Bucket": "lake"}),)
 
 
 def test_ours_are_merged_and_undo_brings_back_the_policy_that_was_there() -> None:
-    before = document(OWNERS, ours()[1])
+    before = document(OWNERS, ours()[2])
     violation = decide(before)
-    assert written(violation) == document(OWNERS, ours()[1], ours()[0], ours()[2])
+    assert written(violation) == document(OWNERS, ours()[2], *ours()[:2], ours()[3])
     (back,) = violation.undo
     assert back.operation == "put_bucket_policy"
     assert json.loads(back.parameters["Policy"]) == before
@@ -96,20 +96,21 @@ def vpcs(statements: list[Json]) -> list[str]:
 
 
 def older(statements: list[Json], version: str) -> None:
-    statements[2]["Condition"]["NumericLessThan"]["s3:TlsVersion"] = version
+    statements[3]["Condition"]["NumericLessThan"]["s3:TlsVersion"] = version
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (lambda s: s.pop(0), "lacks HoldfastVpcOnly"),
-        (lambda s: s.pop(1), "lacks HoldfastTls"),
-        (lambda s: s.pop(2), "lacks HoldfastTlsVersion"),
+        (lambda s: s.pop(2), "lacks HoldfastTls"),
+        (lambda s: s.pop(3), "lacks HoldfastTlsVersion"),
+        (lambda s: s.pop(1), "lacks HoldfastCloudFront"),
         (lambda s: vpcs(s).append(OTHER_VPC), "weakens HoldfastVpcOnly"),
         (lambda s: s[0]["Condition"].update(Bool=s[0]["Condition"].pop("BoolIfExists")), "weakens HoldfastVpcOnly"),
         (lambda s: s[0].update(Effect="Allow"), "weakens HoldfastVpcOnly"),
-        (lambda s: s[1].update(Resource=BUCKET), "weakens HoldfastTls"),
-        (lambda s: s[1].update(Principal={"AWS": ME}), "weakens HoldfastTls"),
+        (lambda s: s[2].update(Resource=BUCKET), "weakens HoldfastTls"),
+        (lambda s: s[2].update(Principal={"AWS": ME}), "weakens HoldfastTls"),
         (lambda s: older(s, "1.1"), "weakens HoldfastTlsVersion"),
         (lambda s: vpcs(s).clear(), "weakens HoldfastVpcOnly"),
         (lambda s: s[0].update(Action="s3:*"), OTHERWISE + "VpcOnly"),
@@ -134,9 +135,9 @@ def test_ours_are_put_right_wherever_they_say_less_or_more(change: Callable[[lis
     [
         lambda s: s[0]["Condition"].update(StringNotEquals=s[0]["Condition"].pop("StringNotEqualsIfExists")),
         lambda s: s[0]["Condition"].update(ArnNotLike=s[0]["Condition"].pop("ArnNotLikeIfExists")),
-        lambda s: s[1].update(Action="s3:*", Principal={"AWS": "*"}),
-        lambda s: s[1].update(Sid="DenyInsecureTransport"),
-        lambda s: s[1]["Condition"]["Bool"].update({"aws:SecureTransport": [False]}),
+        lambda s: s[2].update(Action="s3:*", Principal={"AWS": "*"}),
+        lambda s: s[2].update(Sid="DenyInsecureTransport"),
+        lambda s: s[2]["Condition"]["Bool"].update({"aws:SecureTransport": [False]}),
     ],
 )
 def test_another_spelling_is_left_alone(change: Callable[[list[Json]], object]) -> None:
@@ -166,6 +167,7 @@ def test_an_organisation_may_stand_in_for_the_vpcs() -> None:
 
 
 ATHENA: Json = {"viaawsservice": "true", "principalorgid": None}
+OURS = f"arn:aws:cloudfront::{ME}:distribution/EDFDVBD6EXAMPLE"
 DELIVERED: Json = {"principalisawsservice": "true", "sourceaccount": None, "sourceorgid": None}
 
 
@@ -191,11 +193,49 @@ def test_with_an_organisation_services_let_in_nobody_from_outside_it(principal: 
     assert denies(policy, request(Arn(BUCKET), "somebody", principal, "s3:GetObject", **keys)) is shut_out
 
 
+@pytest.mark.parametrize("settings", [{}, {"organization_id": "o-a1b2c3d4e5"}])
+def test_cloudfront_hands_a_data_bucket_to_the_internet_only_where_the_settings_say_so(settings: Json) -> None:
+    """CloudFront guide, "Restricting access to an Amazon S3 origin": the grant is not public for S3."""
+    grant = {"Effect": "Allow", "Principal": {"Service": "cloudfront.amazonaws.com"}, "Action": "s3:GetObject"}
+    here: Json = {"StringEquals": {"aws:SourceArn": OURS, "aws:SourceAccount": ME}}
+    opened = document(OWNERS, grant | {"Resource": f"{BUCKET}/*", "Condition": here})
+    shut, meant = (written(decide(opened, **settings, cloudfront_distributions=each)) for each in ([], [OURS]))
+    by: Json = {"principalisawsservice": "true", "sourceaccount": ME}
+    reads = request(Arn(BUCKET), "a reader", "cloudfront.amazonaws.com", "s3:GetObject", **by, sourcearn=OURS)
+    others = request(Arn(BUCKET), "a reader", "cloudfront.amazonaws.com", "s3:GetObject", **by, sourcearn=OURS + "2")
+    assert (denies(shut, reads), denies(meant, reads), denies(meant, others)) == (True, False, True)
+    assert decide(meant, **settings).what.endswith("weakens HoldfastCloudFront")
+
+
+def test_objects_are_not_put_under_another_key_from_outside() -> None:
+    """S3 API, UpdateObjectEncryption: it needs no right to read or write the object."""
+    outside = request(Arn(BUCKET), "a thief", f"arn:aws:iam::{ME}:role/stolen", "s3:UpdateObjectEncryption")
+    assert denies(written(decide(None)), outside) is True
+
+
+@pytest.mark.parametrize(
+    ("who", "action", "let_in"),
+    [
+        (REPLICATION, "s3:ReplicateObject", {"service_role_arns": [REPLICATION]}),
+        ("arn:aws:iam::156460612806:root", "s3:PutObject", {"log_delivery_accounts": ["156460612806"]}),
+        ("156460612806", "s3:Put*", {"log_delivery_accounts": ["156460612806"]}),
+    ],
+)
+def test_who_no_longer_delivers_into_a_data_bucket_is_told(who: str, action: str, let_in: Json) -> None:
+    """Replicas and load balancers' logs come from no VPC: they would stop, and nobody would know why."""
+    grant = {"Effect": "Allow", "Principal": {"AWS": who}, "Action": [action], "Resource": f"{BUCKET}/*"}
+    violation = decide(document(OWNERS, grant))
+    said = f"The fix keeps {who} from delivering: if that is not meant, the settings must name it."
+    assert (violation.todo, bool(violation.fix)) == (said, True)
+    assert decide(document(OWNERS, grant), **let_in).todo == ""
+    assert decide(document(OWNERS, grant | {"Effect": "Deny"})).todo == ""
+
+
 def test_a_policy_that_lets_any_accounts_services_in_is_mended() -> None:
     settings: Json = {"organization_id": "o-a1b2c3d4e5"}
     policy = written(decide(None, **settings))
     assert decide(policy, **settings) is None
-    for sid in ("HoldfastForwarded", "HoldfastServices"):
+    for sid in ("HoldfastCloudFront", "HoldfastForwarded", "HoldfastServices"):
         less = document(*(statement for statement in policy["Statement"] if statement["Sid"] != sid))
         assert decide(less, **settings).what == f"the policy of lake lacks {sid}"
 
@@ -211,16 +251,16 @@ def test_those_who_work_from_outside_are_named() -> None:
 def test_the_actions_and_the_tls_version_are_settings() -> None:
     after = written(decide(None, deny_actions=["s3:GetObject"], minimum_tls="1.3"))["Statement"]
     assert after[0]["Action"] == ["s3:GetObject"]
-    assert after[2]["Condition"] == {"NumericLessThan": {"s3:TlsVersion": "1.3"}}
+    assert after[3]["Condition"] == {"NumericLessThan": {"s3:TlsVersion": "1.3"}}
 
 
 @pytest.mark.parametrize(
     ("buckets", "tls_buckets", "sids"),
     [
         (["lake*"], ["*"], [*ALL]),
-        (["lake"], ["other"], [ALL[0]]),
-        (["other"], ["*"], [*ALL[1:]]),
-        (["other"], ["l?ke"], [*ALL[1:]]),
+        (["lake"], ["other"], [*ALL[:2]]),
+        (["other"], ["*"], [*ALL[2:]]),
+        (["other"], ["l?ke"], [*ALL[2:]]),
         (["LAKE"], [], []),
     ],
 )
@@ -402,7 +442,7 @@ def test_a_website_keeps_its_plain_http_but_not_its_neighbours() -> None:
     """S3 user guide, "Website endpoints": they have no TLS."""
     site = {"website": True}
     violation = decide(document(OWNERS), bucket=site)
-    assert written(violation)["Statement"] == [OWNERS, ours()[0]]
+    assert written(violation)["Statement"] == [OWNERS, *ours()[:2]]
     rest = decide(written(violation), bucket=site)
     assert rest.what == "the policy of lake lacks HoldfastTls, lacks HoldfastTlsVersion"
     assert (rest.fix, "CloudFront" in rest.todo) == ((), True)
@@ -552,7 +592,7 @@ def test_who_is_let_in_because_of_a_replication_is_told(cloud: None) -> None:
 def test_who_got_in_before_or_for_another_reason_is_not_told_anew() -> None:
     with_role = {"replication_role": REPLICATION}
     after = written(decide(document(*ours()), bucket=with_role))
-    broken = document(*(s for s in after["Statement"] if s["Sid"] != ALL[1]))
+    broken = document(*(s for s in after["Statement"] if s["Sid"] != ALL[2]))
     assert decide(broken, bucket=with_role).todo == ""
     assert decide(None, bucket=with_role, service_role_arns=[REPLICATION]).todo == ""
     assert decide(None).todo == ""
@@ -645,7 +685,7 @@ def test_a_website_gets_the_perimeter_and_a_person_the_rest(cloud: None) -> None
     index = {"IndexDocument": {"Suffix": "index.html"}}
     boto3.client("s3").put_bucket_website(Bucket="lake", WebsiteConfiguration=index)  # type: ignore[arg-type]
     assert guard().outcome == "escalated"
-    assert found() == ours()[:1]
+    assert found() == ours()[:2]
     (message,) = heard()
     assert "CloudFront" in message["todo"]
     again = [guard() for _ in range(2)]

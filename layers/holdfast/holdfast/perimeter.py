@@ -2,18 +2,19 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from holdfast.aws import Aws, error_code, unless
-from holdfast.event import Arn, Place
+from holdfast.delivery import LOAD_BALANCERS, SERVICES
+from holdfast.event import Arn, Place, listed, mapping
 from holdfast.policy import Document, Request, Statement, are_narrow, denial, dump, load, network, public_grants
 
 LIMIT = 20 * 1024  # bytes of a policy: S3 API, PutBucketPolicy
+INTERNET = "cloudfront.amazonaws.com"
 DENIED = ("AccessDenied", "AllAccessDisabled", "MethodNotAllowed")
-LOG_DELIVERY = ("cloudtrail.amazonaws.com", "delivery.logs.amazonaws.com", "logging.s3.amazonaws.com")
 
 
 def request(bucket: Arn, who: str, principal: str, action: str, **context: str) -> Request:
@@ -21,6 +22,7 @@ def request(bucket: Arn, who: str, principal: str, action: str, **context: str) 
     ordinary: dict[str, str | None] = {"aws:securetransport": "true", "s3:tlsversion": "1.3"}
     ordinary |= {"aws:principalisawsservice": "false", "aws:viaawsservice": "false"}
     ordinary |= {"aws:sourcevpc": None, "aws:sourcevpce": None, "aws:vpceorgid": None}
+    ordinary["aws:principalservicename"] = principal if ".amazonaws.com" in principal else None
     if principal.startswith("arn:"):
         ordinary |= {"aws:principalarn": principal, "aws:principalaccount": principal.split(":")[4]}
     on_object = action.endswith(("Object", "ObjectVersion"))
@@ -29,16 +31,25 @@ def request(bucket: Arn, who: str, principal: str, action: str, **context: str) 
 
 
 def strangers(
-    here: Place, organization: str | None, deliverers: Iterable[str], insiders: Mapping[str, list[str]]
+    here: Place,
+    organization: str | None,
+    distributions: Sequence[str],
+    deliverers: Iterable[str],
+    insiders: Mapping[str, list[str]],
 ) -> dict[str, dict[str, Any]]:
     """By Sid, the condition that holds for services which act for others than the organisation.
 
     The perimeter lets services through, for whomever they act: IAM user guide, "Forward access sessions" and "The
-    confused deputy problem". Without an organisation nobody knows which accounts are the company's.
+    confused deputy problem". CloudFront acts for the internet, whosever its distribution is. Without an organisation
+    nobody knows which other accounts are the company's.
     """
+    internet: dict[str, Any] = {"StringEquals": {"aws:PrincipalServiceName": INTERNET}}
+    if distributions:
+        internet["ArnNotEqualsIfExists"] = {"aws:SourceArn": list(distributions)}
     if not organization:
-        return {}
+        return {"HoldfastCloudFront": internet}
     return {
+        "HoldfastCloudFront": internet,
         "HoldfastForwarded": {
             "Bool": {"aws:ViaAWSService": "true"},
             "StringNotEqualsIfExists": {"aws:PrincipalAccount": [here.account], "aws:PrincipalOrgID": [organization]},
@@ -55,11 +66,46 @@ def strangers(
     }
 
 
+def services(bucket: Arn, here: Place, caller: str, distributions: Iterable[str]) -> Iterator[Request]:
+    """What services of AWS's must still be able to do, also for a caller of this account."""
+    as_one = {"principalisawsservice": "true"}
+    for service in SERVICES:
+        yield request(bucket, service, service, "s3:PutObject", **as_one, sourceaccount=here.account)
+    for distribution in distributions:
+        source = as_one | {"sourcearn": distribution, "sourceaccount": Arn(distribution).account}
+        yield request(bucket, distribution, INTERNET, "s3:GetObject", **source)
+    yield request(bucket, "Athena and others on a caller's behalf", caller, "s3:GetObject", viaawsservice="true")
+
+
 def locked_out(requests: Iterable[Request], before: Document, after: Document) -> list[str]:
     """Who surely got in before must surely get in after; where that was unsure, the new policy is not to blame."""
     was, will = denial(before), denial(after)
     worse = {(False, None), (False, True), (None, True)}
     return sorted({each.who for each in requests if (was(each), will(each)) in worse})
+
+
+def cut_off(bucket: Arn, before: Document, after: Document) -> str:
+    """What is told of those whom the owner lets replicate or deliver logs into the bucket, but not the new policy.
+
+    They work in no VPC, under a role or, for load balancers, as an account of AWS's. They are no reason not to write:
+    an attacker may have put them there.
+    """
+    out = locked_out(_deliverers(bucket, before), before, after)
+    return (
+        f"The fix keeps {', '.join(out)} from delivering: if that is not meant, the settings must name it."
+        if out
+        else ""
+    )
+
+
+def _deliverers(bucket: Arn, policy: Document) -> Iterator[Request]:
+    for grant in policy["Statement"]:
+        named = listed(mapping(grant.get("Principal")).get("AWS")) if grant.get("Effect") == "Allow" else ()
+        replicates = any(str(action).lower().startswith("s3:replicate") for action in listed(grant.get("Action")))
+        for who in map(str, named):
+            arn = f"arn:{bucket.partition}:iam::{who}:root" if who.isdecimal() else who
+            if replicates or LOAD_BALANCERS.intersection(arn.split(":")):
+                yield request(bucket, who, arn, "s3:ReplicateObject" if replicates else "s3:PutObject")
 
 
 class Unreadable(ValueError):
