@@ -35,7 +35,13 @@ UNIT = {
         "integration/test_contest.py",
     ],
     "say": ["integration/test_say.py", "integration/test_doubt.py", "integration/test_path.py"],
-    "guardrail": ["integration/test_path.py", "integration/test_entry.py", "integration/test_contest.py"],
+    "guardrail": [
+        "unit/test_bus.py",
+        "integration/test_path.py",
+        "integration/test_entry.py",
+        "integration/test_contest.py",
+        "integration/test_watch.py",
+    ],
     "contest": ["unit/test_fights.py", "integration/test_contest.py"],
 }
 GUARDRAIL = """from pathlib import Path
