@@ -6,9 +6,9 @@ policy nor `aws:SourceVpc` holds; or it doesn't reach them at all. One call dele
 Restored: a deleted endpoint is made again from its baseline (else from what EC2 still shows of it, else from AWS
 Config), with a new id and the tag `holdfast:replaces`; another endpoint fills its place only if it is as good. Once
 `baseline_principals` is set, changes are mended in place: a changed policy, missing route tables, subnets and groups,
-added groups, private DNS that is off, a subnet that now uses a route table without its gateway endpoint. Until then
-they are audited. Other than gateway endpoints are touched only if `interface_endpoints` is `enforce`. A required
-service that a VPC lacks gets a gateway endpoint in all route tables.
+added groups, private DNS that is off or set otherwise, a subnet that now uses a route table without its gateway
+endpoint. Until then they are audited. Other than gateway endpoints are touched only if `interface_endpoints` is
+`enforce`. A required service that a VPC lacks gets a gateway endpoint in all route tables.
 
 Not restored: endpoints that AWS manages, and those whose VPC is gone. While CloudFormation deletes the VPC's stack, or
 if parts of a lost endpoint are gone as well, it first waits `grace_seconds`; route tables that are gone are left out.

@@ -59,6 +59,7 @@ INTERFACE = Endpoint(
     subnets=("subnet-1", "subnet-2"),
     groups=("sg-1", "sg-2"),
 )
+INBOUND = {"DnsRecordIpType": "ipv4", "PrivateDnsOnlyForInboundResolverEndpoint": True}
 ENFORCED: dict[str, Any] = {"interface_endpoints": "enforce"}
 
 
@@ -448,7 +449,7 @@ def test_an_audited_loss_shows_the_fix_and_waits_for_nothing() -> None:
             replace(INTERFACE, private_dns=False),
             {"PrivateDnsEnabled": True, "DnsOptions": INTERFACE.dns},
             {"PrivateDnsEnabled": False},
-            "private DNS is off; so are its options",
+            "private DNS is off; other DNS options",
             id="private DNS off",
         ),
         pytest.param(
@@ -456,8 +457,24 @@ def test_an_audited_loss_shows_the_fix_and_waits_for_nothing() -> None:
             replace(INTERFACE, private_dns=False, policy=STRICT),
             {"PolicyDocument": OPEN, "PrivateDnsEnabled": True, "DnsOptions": INTERFACE.dns},
             {"PolicyDocument": STRICT, "PrivateDnsEnabled": False},
-            "another policy; private DNS is off; so are its options",
+            "another policy; private DNS is off; other DNS options",
             id="several at once",
+        ),
+        pytest.param(
+            INTERFACE,
+            replace(INTERFACE, dns={"DnsRecordIpType": "ipv6"}),
+            {"DnsOptions": INTERFACE.dns},
+            {"DnsOptions": {"DnsRecordIpType": "ipv6"}},
+            "other DNS options",
+            id="no record for IPv4",
+        ),
+        pytest.param(
+            INTERFACE,
+            replace(INTERFACE, dns=INBOUND),
+            {"DnsOptions": INTERFACE.dns},
+            {"DnsOptions": INBOUND},
+            "other DNS options",
+            id="private DNS for inbound resolvers only",
         ),
         pytest.param(
             INTERFACE,
@@ -502,6 +519,18 @@ def test_changes_are_audited_until_somebody_may_make_them() -> None:
         pytest.param(replace(GATEWAY, tables=("rtb-1",), missing=("rtb-2",)), GATEWAY, id="a route table deleted"),
         pytest.param(replace(INTERFACE, groups=(), missing=("sg-1", "sg-2")), INTERFACE, id="all groups deleted"),
         pytest.param(GATEWAY, replace(GATEWAY, policy=""), id="policy not known before"),
+        pytest.param(INTERFACE, replace(INTERFACE, dns={}), id="DNS options not known before"),
+        pytest.param(
+            replace(INTERFACE, dns=INTERFACE.dns | {"PrivateDnsPreference": "ALL_DOMAINS"}),
+            INTERFACE,
+            id="a DNS option that EC2 did not show before",
+        ),
+        pytest.param(replace(INTERFACE, dns={}), INTERFACE, id="DNS options that EC2 shows no more"),
+        pytest.param(
+            replace(INTERFACE, private_dns=False, dns=INBOUND),
+            replace(INTERFACE, private_dns=False),
+            id="DNS options without private DNS",
+        ),
         pytest.param(replace(GATEWAY, strays={"subnet-9": "rtb-9"}), GATEWAY, id="a subnet that never was routed"),
     ],
 )
@@ -541,6 +570,12 @@ def test_a_route_table_that_another_endpoint_has_is_handed_to_a_person() -> None
 def test_policies_are_compared_by_what_they_mean(changed: Any, same: bool) -> None:
     now = replace(GATEWAY, policy=json.dumps(changed(incidents.STRICT), indent=2))
     assert (guardrail.evaluate(now, case(GATEWAY)) is None) == same
+
+
+def test_an_endpoint_with_other_dns_options_filled_the_place_of_one_that_was_better() -> None:
+    other = replace(INTERFACE, arn=f"{TARGET}b")
+    assert guardrail.heir_of(INTERFACE, [other], "") is other
+    assert guardrail.heir_of(INTERFACE, [replace(other, dns=INBOUND)], "") is None
 
 
 def test_the_baseline_follows_what_was_added_and_what_is_gone_for_good() -> None:

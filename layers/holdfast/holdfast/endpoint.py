@@ -276,8 +276,11 @@ def changes(now: Endpoint, before: Endpoint) -> dict[str, Any]:
     if before.policy and not means_the_same(now.policy, before.policy):
         fix["PolicyDocument"] = before.policy
     if before.private_dns and not now.private_dns:
+        fix["PrivateDnsEnabled"] = True
+    other = any(now.dns.get(name, was) != was for name, was in before.dns.items())  # what EC2 adds is no change
+    if before.private_dns and (other or not now.private_dns):
         # S3 user guide, "AWS PrivateLink for Amazon S3": left out, it is private DNS for inbound resolvers only
-        fix |= {"PrivateDnsEnabled": True, "DnsOptions": dict(before.dns)}
+        fix["DnsOptions"] = dict(before.dns)
     if before.ip_type and now.ip_type and now.ip_type != before.ip_type:
         fix["IpAddressType"] = before.ip_type
     return {name: value for name, value in fix.items() if value}
@@ -306,7 +309,7 @@ def unrouted(now: Endpoint, before: Endpoint) -> list[str]:
 def in_words(name: str, value: Any) -> str:
     if isinstance(value, list):
         return f"{'without' if name.startswith('Add') else 'with'} {', '.join(value)}"
-    said = {"PolicyDocument": "another policy", "IpAddressType": f"not {value}", "DnsOptions": "so are its options"}
+    said = {"PolicyDocument": "another policy", "IpAddressType": f"not {value}", "DnsOptions": "other DNS options"}
     return said.get(name, "private DNS is off")
 
 
@@ -336,9 +339,10 @@ def unmodify(now: Endpoint, how: Mapping[str, Any]) -> ApiCall:
     """The opposite: it makes of the modified one what it is now."""
     opposites = {f"Add{api}": f"Remove{api}" for api in PARTS.values()}
     opposites |= {remove: add for add, remove in opposites.items()}
-    were = {"PolicyDocument": now.policy, "PrivateDnsEnabled": now.private_dns, "IpAddressType": now.ip_type}
-    undone = {opposites.get(name, name): were.get(name, value) for name, value in how.items() if name != "DnsOptions"}
-    return modify(now, undone)
+    were: dict[str, Any] = {"PolicyDocument": now.policy, "IpAddressType": now.ip_type}
+    were |= {"PrivateDnsEnabled": now.private_dns, "DnsOptions": dict(now.dns)}
+    kept = (name for name in how if name != "DnsOptions" or now.private_dns)
+    return modify(now, {opposites.get(name, name): were.get(name, how[name]) for name in kept})
 
 
 def means_the_same(policy: str, other: str) -> bool:
