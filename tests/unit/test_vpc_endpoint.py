@@ -572,6 +572,13 @@ def test_policies_are_compared_by_what_they_mean(changed: Any, same: bool) -> No
     assert (guardrail.evaluate(now, case(GATEWAY)) is None) == same
 
 
+def test_a_key_that_stands_twice_hid_the_policy_that_ec2_may_have_read() -> None:
+    twice = f'{{"Statement":{json.dumps(incidents.OPEN["Statement"])},{STRICT[1:]}'
+    assert json.loads(twice) == incidents.STRICT
+    assert decide(replace(GATEWAY, policy=twice), GATEWAY).fix == modify(PolicyDocument=STRICT)
+    assert guardrail.evaluate(replace(GATEWAY, policy=twice), case(replace(GATEWAY, policy=twice))) is None
+
+
 def test_an_endpoint_with_other_dns_options_filled_the_place_of_one_that_was_better() -> None:
     other = replace(INTERFACE, arn=f"{TARGET}b")
     assert guardrail.heir_of(INTERFACE, [other], "") is other

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -346,7 +347,8 @@ def unmodify(now: Endpoint, how: Mapping[str, Any]) -> ApiCall:
 
 
 def means_the_same(policy: str, other: str) -> bool:
-    one, two = (_meaning(json.loads(text or "{}")) for text in (policy, other))
+    """One in which a key stands twice means what no other does: AWS may read the one and `json` the other."""
+    one, two = (_meaning(json.loads(text or "{}", object_pairs_hook=tuple)) for text in (policy, other))
     return bool(one == two)
 
 
@@ -355,4 +357,6 @@ def _meaning(policy: Any) -> Any:
     if isinstance(policy, list):
         items = sorted(map(_meaning, policy), key=str)
         return items[0] if len(items) == 1 else items
-    return {key: _meaning(policy[key]) for key in sorted(policy)} if isinstance(policy, dict) else policy
+    if isinstance(policy, tuple):
+        return tuple((key, _meaning(value)) for key, value in sorted(policy, key=itemgetter(0)))
+    return policy
