@@ -148,7 +148,7 @@ def faults(trail: Trail, must: Trail) -> Iterator[str]:
         yield "Insights are off"
     yield from (COVERS[name] for name, on in trail.covers.items() if on != must.covers[name])
     if trail.delivery_error:
-        yield "its log files can't be delivered"
+        yield "not all that it records can be delivered"
 
 
 def drift(trail: Trail, must: Trail, known: Trail | None) -> Iterator[str]:
@@ -183,7 +183,9 @@ def advice(trail: Trail, known: Trail | None, case: Known) -> Iterator[str]:
     elif blind(trail.selectors):
         yield f"Since its selectors were changed it recorded too little. {HISTORY}"
     if trail.delivery_error:
-        yield f"S3 answers {trail.delivery_error}, so let CloudTrail write to the bucket and use the key."
+        yield f"CloudTrail was refused ({trail.delivery_error}): let it write to the bucket and use the key."
+        if "log group" in trail.delivery_error:
+            yield STUCK["InvalidCloudWatchLogsLogGroupArnException"]
     if trail.obstacle:
         yield f"It can't be as it was: {trail.obstacle}. Mend that, and the next look restores it."
     if known and trail.organisation and not known.organisation:

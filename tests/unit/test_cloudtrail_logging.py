@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -499,9 +500,50 @@ def test_an_organisations_trail_is_its_management_accounts_to_mend(trail: Any, b
 
 
 def test_log_files_that_are_refused_need_a_person() -> None:
-    violation = judged(replace(GOOD, delivery_error="AccessDenied"))
-    assert (violation.what, violation.fix) == ("trail audit is amiss: its log files can't be delivered", ())
-    assert "AccessDenied" in violation.todo
+    violation = judged(replace(GOOD, delivery_error="log files: AccessDenied"))
+    assert (violation.what, violation.fix) == ("trail audit is amiss: not all that it records can be delivered", ())
+    assert violation.todo == (
+        "CloudTrail was refused (log files: AccessDenied): let it write to the bucket and use the key."
+    )
+    told = judged(replace(GOOD, delivery_error="digests: AccessDenied, log group: ResourceNotFound")).todo
+    assert told == (
+        "CloudTrail was refused (digests: AccessDenied, log group: ResourceNotFound): let it write to the bucket and "
+        "use the key. Make its log group again, and let its role write there."
+    )
+
+
+def shown(status: dict[str, str], **trail: Any) -> Any:
+    """An account that shows one trail, and how its delivery goes."""
+    whole = {**SENDS, **COVERS, "LogFileValidationEnabled": True, "SnsTopicARN": "", **trail}
+    cloudtrail = SimpleNamespace(
+        get_trail_status=lambda **_: {"IsLogging": True, **status},
+        get_trail=lambda **_: {"Trail": whole},
+        list_tags=lambda **_: {"ResourceTagList": []},
+        get_event_selectors=lambda **_: {},
+    )
+    return SimpleNamespace(here=HERE, client=lambda *_: cloudtrail)
+
+
+DELIVERY = {
+    "LatestDeliveryError": "AccessDenied",
+    "LatestDigestDeliveryError": "NoSuchBucket",
+    "LatestCloudWatchLogsDeliveryError": "ResourceNotFound",
+}
+
+
+@pytest.mark.parametrize(
+    ("trail", "told"),
+    [
+        (LOGS, "log files: AccessDenied, digests: NoSuchBucket, log group: ResourceNotFound"),
+        ({}, "log files: AccessDenied, digests: NoSuchBucket"),
+        (LOGS | {"LogFileValidationEnabled": False}, "log files: AccessDenied, log group: ResourceNotFound"),
+    ],
+)
+def test_digests_and_log_groups_that_are_refused_went_unseen(trail: dict[str, Any], told: str) -> None:
+    """But for those that it sends to no more: their last error may stand for ever."""
+    assert guardrail.live(TARGET, shown(DELIVERY, **trail)).delivery_error == told
+    assert guardrail.live(TARGET, shown({}, **trail)).delivery_error == ""
+    assert guardrail.live(THEIRS, shown({"LatestDigestDeliveryError": "x"})).delivery_error == "digests: x"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ Sources: CloudTrail API, and CloudTrail user guide, "Logging management events".
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +32,12 @@ SENDS = {
 LOGS = ("CloudWatchLogsLogGroupArn", "CloudWatchLogsRoleArn")
 READ_AS = {"EnableLogFileValidation": "LogFileValidationEnabled", "SnsTopicName": "SnsTopicARN"}
 UNSET = {"RecursiveLogging": True}
+# CloudTrail API, GetTrailStatus: what it could not deliver, and the setting without which it no longer tries to.
+DELIVERS = {
+    "LatestDeliveryError": ("log files", "S3BucketName"),
+    "LatestDigestDeliveryError": ("digests", "LogFileValidationEnabled"),
+    "LatestCloudWatchLogsDeliveryError": ("log group", "CloudWatchLogsLogGroupArn"),
+}
 
 # What a trail without selectors records (CloudTrail API, PutEventSelectors).
 ALL = {"ReadWriteType": "All", "IncludeManagementEvents": True}
@@ -69,12 +75,18 @@ def live(arn: Arn, aws: Aws) -> Trail:
         organisation=True,
         started_at=_stamp(status.get("StartLoggingTime")),
         stopped_at="" if status["IsLogging"] else _stamp(status.get("StopLoggingTime")),
-        delivery_error=status.get("LatestDeliveryError", ""),
+        delivery_error=_undelivered(status, [way for _, way in DELIVERS.values()]),
     )
-    return seen if arn.account != aws.here.account else _detailed(seen, arn, aws)
+    return seen if arn.account != aws.here.account else _detailed(seen, status, arn, aws)
 
 
-def _detailed(seen: Trail, arn: Arn, aws: Aws) -> Trail:
+def _undelivered(status: Mapping[str, Any], ways: Collection[str]) -> str:
+    return ", ".join(
+        f"{what}: {status[error]}" for error, (what, way) in DELIVERS.items() if way in ways and status.get(error)
+    )
+
+
+def _detailed(seen: Trail, status: Mapping[str, Any], arn: Arn, aws: Aws) -> Trail:
     cloudtrail = aws.client("cloudtrail", arn.region)
     trail: Any = cloudtrail.get_trail(Name=arn)["Trail"]
     tagged = cloudtrail.list_tags(ResourceIdList=[arn])["ResourceTagList"]
@@ -86,6 +98,7 @@ def _detailed(seen: Trail, arn: Arn, aws: Aws) -> Trail:
         sends={name: trail.get(READ_AS.get(name, name), UNSET.get(name, "")) for name in SENDS},
         selectors=_chosen(cloudtrail.get_event_selectors(TrailName=arn)),
         insights=tuple(tidy(insights.get("InsightSelectors", ()))),
+        delivery_error=_undelivered(status, [name for name, on in trail.items() if on]),
         tags=tuple(tag for one in tagged for tag in one.get("TagsList", ()) if not tag["Key"].startswith("aws:")),
     )
 
