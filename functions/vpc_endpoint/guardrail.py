@@ -8,7 +8,8 @@ Config), with a new id and the tag `holdfast:replaces`; another endpoint fills i
 `baseline_principals` is set, changes are mended in place: a changed policy, missing route tables, subnets and groups,
 added groups, private DNS that is off or set otherwise, a subnet that now uses a route table without its gateway
 endpoint. Until then they are audited. Other than gateway endpoints are touched only if `interface_endpoints` is
-`enforce`. A required service that a VPC lacks gets a gateway endpoint in all route tables.
+`enforce`. A required service that a VPC lacks gets a gateway endpoint in all route tables; if only some
+subnets have one, or one without private DNS, that is told.
 
 Not restored: endpoints that AWS manages, and those whose VPC is gone. While CloudFormation deletes the VPC's stack, or
 if parts of a lost endpoint are gone as well, it first waits `grace_seconds`; route tables that are gone are left out.
@@ -16,8 +17,8 @@ if parts of a lost endpoint are gone as well, it first waits `grace_seconds`; ro
 Can't: bring back route tables, subnets, groups and fixed addresses; guess a policy that nobody knows (AWS Config may
 not); make required interface endpoints, or again those to resource configurations and service networks; put an endpoint
 into a route table, or give it a private DNS name, that another one to the same service has; judge a second interface
-endpoint; see a narrower route past an endpoint, or a VPC without DNS. To undo a restoration delete the new endpoint,
-whose id is in the record.
+endpoint; see a narrower route past an endpoint, a VPC without DNS, or what the rules of a security group say (groups
+are compared by id). To undo a restoration delete the new endpoint, whose id is in the record.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,6 +45,7 @@ from holdfast.endpoint import (
     made_by,
     modify,
     naming,
+    obstacles,
     orphaned,
     others,
     parsed,
@@ -65,7 +67,8 @@ PATIENCE = 3600  # seconds in which EC2 is surely done with deleting an endpoint
 
 
 class Settings(Value):
-    """`required_services` are those that a VPC (by its id) must reach privately: `s3`, or a full service name.
+    """`required_services` are those that a VPC (by its id) must reach privately: `s3`, or a full service name. By a
+    gateway endpoint in the route tables that lead its subnets out, or an interface endpoint with private DNS.
 
     `grace_seconds` is how long an endpoint is not made again whose VPC seems to be on its way out.
     """
@@ -196,11 +199,6 @@ def hopeless(now: Endpoint) -> str:
     return ""
 
 
-def obstacles(now: Endpoint) -> str:
-    said = [f"{id} is gone" for id in now.missing] + [f"{by} has {what}" for what, by in now.taken.items()]
-    return ", ".join(said)
-
-
 def aftermath(now: Endpoint) -> str:
     said = f"The new endpoint has an id of its own: what names {now.id} must name that one."
     if now.named_by:
@@ -227,14 +225,18 @@ def changed(now: Endpoint, before: Endpoint, case: Known) -> Violation | None:
 
 
 def unprovided(vpc: Vpc) -> Violation | None:
-    if not vpc.lacks:
+    said = [f"no endpoint to {', '.join(vpc.lacks)}"] if vpc.lacks else []
+    said += [f"no way to {name} by {', '.join(parts)}" for name, parts in vpc.partly.items()]
+    if not said:
         return None
     simple = [name for name in vpc.lacks if has_gateway(name)]
     rest = [name for name in vpc.lacks if name not in simple]
-    given, tags = {"RouteTableIds": list(vpc.tables)}, {REQUIRED: vpc.id}
-    fix = (create(vpc.id, name, "Gateway", given, tags) for name in simple)
-    todo = f"Make an interface endpoint in the subnets that use it: {', '.join(rest)}." if rest else ""
-    return Violation(f"{vpc.id} has no endpoint to {', '.join(vpc.lacks)}", fix=tuple(fix), todo=todo)
+    tags = {REQUIRED: vpc.id}
+    fix = (create(vpc.id, name, "Gateway", {"RouteTableIds": list(vpc.lacks[name])}, tags) for name in simple)
+    todo = f"Make an interface endpoint in the subnets that use it: {', '.join(rest)}. " if rest else ""
+    if vpc.partly:
+        todo += "Add these route tables to its gateway endpoint; switch on these endpoints' private DNS."
+    return Violation(f"{vpc.id} has {'; '.join(said)}", fix=tuple(fix), todo=todo.strip())
 
 
 def gone(case: Known) -> Violation | None:

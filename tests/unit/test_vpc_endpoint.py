@@ -15,8 +15,9 @@ from botocore.stub import Stubber
 from botocore.validate import validate_parameters
 from holdfast import ApiCall, Arn, BadEvent, Case, Event, Misshapen, SharedSettings, Violation
 from holdfast.aws import Aws
+from holdfast.endpoint import has_name
 from holdfast.guardrail import Unfinished
-from holdfast.network import camel
+from holdfast.network import camel, leads_out
 from holdfast.shape import parse
 from holdfast.world import World
 from holdfast_cli import project
@@ -280,7 +281,7 @@ def fixes() -> Iterator[ApiCall]:
     for before, now in ((INTERFACE, weakened), (GATEWAY, replace(GATEWAY, tables=("rtb-1",)))):
         violation = decide(now, before, **ENFORCED)
         yield from violation.fix + violation.undo
-    yield from decide(Vpc("vpc-1", (S3,), ("rtb-1",))).fix
+    yield from decide(Vpc("vpc-1", {S3: ("rtb-1",)})).fix
 
 
 @pytest.mark.parametrize("fix", [pytest.param(fix, id=f"{n}-{fix.operation}") for n, fix in enumerate(fixes())])
@@ -614,7 +615,7 @@ def test_the_baseline_follows_what_was_added_and_what_is_gone_for_good() -> None
     ],
 )
 def test_a_required_service_gets_a_gateway_endpoint_where_there_are_some(service: str, made: bool) -> None:
-    violation = decide(Vpc("vpc-1", (service,), ("rtb-1", "rtb-2")))
+    violation = decide(Vpc("vpc-1", {service: ("rtb-1", "rtb-2")}))
     assert violation.what == f"vpc-1 has no endpoint to {service}"
     assert (service in violation.todo) == (not made)
     assert [fix.parameters["RouteTableIds"] for fix in violation.fix] == [["rtb-1", "rtb-2"]] * made
@@ -622,7 +623,7 @@ def test_a_required_service_gets_a_gateway_endpoint_where_there_are_some(service
 
 
 def test_a_vpc_that_lacks_nothing_is_right() -> None:
-    assert guardrail.evaluate(Vpc("vpc-1", (), ("rtb-1",)), case()) is None
+    assert guardrail.evaluate(Vpc("vpc-1"), case()) is None
 
 
 def test_nothing_is_said_of_a_vpc_that_is_gone() -> None:
@@ -1093,6 +1094,125 @@ def test_a_required_gateway_endpoint_that_no_table_leads_to_is_none(scene: Scene
     settings = {"required_services": {place["vpc"]: ["s3"]}}
     asked = look(ID, HERE.arn("ec2", f"vpc/{place['vpc']}"))
     assert run(ID, asked, settings, remediate_existing=True).writes == ["CreateVpcEndpoint"]
+
+
+class Required:
+    """A VPC that must reach S3 and KMS: `routed` is its subnet's route table, `aside` nobody's."""
+
+    def __init__(self, place: dict[str, str]) -> None:
+        self.place, self.target = place, HERE.arn("ec2", f"vpc/{place['vpc']}")
+
+    def endpoint(self, service: str, **how: Any) -> str:
+        made = incidents.ec2().create_vpc_endpoint(VpcId=self.place["vpc"], ServiceName=service, **how)
+        return str(made["VpcEndpoint"]["VpcEndpointId"])
+
+    def interface(self, service: str, named: bool = True) -> str:
+        how: Any = {"VpcEndpointType": "Interface", "SubnetIds": [self.place["subnet"]], "PrivateDnsEnabled": named}
+        return self.endpoint(service, **how)
+
+    def led_out(self, table: str) -> None:
+        """A subnet that leaves the VPC by this route table."""
+        ec2, gateway = (
+            incidents.ec2(),
+            incidents.ec2().create_internet_gateway()["InternetGateway"]["InternetGatewayId"],
+        )
+        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=self.place["vpc"])
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+
+    def subnet(self, table: str) -> None:
+        subnet = incidents.ec2().create_subnet(VpcId=self.place["vpc"], CidrBlock="10.1.2.0/24")["Subnet"]["SubnetId"]
+        incidents.ec2().associate_route_table(RouteTableId=table, SubnetId=subnet)
+
+    def read(self, *services: str) -> Any:
+        required: Any = case(required_services={self.place["vpc"]: list(services)})
+        return guardrail.read(replace(required, target=self.target), Aws(HERE))
+
+
+@pytest.fixture
+def required() -> Iterator[Required]:
+    with account():
+        yield Required(incidents.vpc())
+
+
+def test_an_endpoint_in_a_route_table_of_no_subnet_counted_as_a_way_to_a_required_service(required: Required) -> None:
+    required.endpoint(S3, RouteTableIds=[required.place["aside"]])
+    found = required.read("s3")
+    assert (list(found.lacks), found.partly, required.place["routed"] in found.lacks[S3]) == ([S3], {}, True)
+    assert required.place["aside"] not in found.lacks[S3]
+    assert required.read(S3) == found
+    settings = {"required_services": {required.place["vpc"]: ["s3"]}}
+    assert run(ID, look(ID, required.target), settings).outcome == "remediated"
+    assert required.read("s3") == Vpc(required.place["vpc"])
+
+
+@pytest.mark.parametrize("service", [S3, KMS])
+def test_an_endpoint_without_private_dns_counted_as_a_way_to_a_required_service(
+    required: Required, service: str
+) -> None:
+    id = required.interface(service, named=False)
+    found = required.read(service)
+    assert (list(found.lacks), found.partly) == (([S3], {}) if service == S3 else ([], {KMS: (id,)}))
+    ec2_backends[ME][REGION].vpc_end_points[id].private_dns_enabled = True
+    assert required.read(service) == Vpc(required.place["vpc"])
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "has"),
+    [
+        (INTERFACE, True),
+        (replace(INTERFACE, dns={}), True),
+        (replace(INTERFACE, dns=INBOUND), False),
+        (replace(INTERFACE, private_dns=False), False),
+        (replace(INTERFACE, subnets=()), False),
+        (GATEWAY, False),
+    ],
+)
+def test_private_dns_for_inbound_resolvers_leads_nobody_in_the_vpc(endpoint: Any, has: bool) -> None:
+    assert has_name(endpoint) == has
+
+
+def test_of_other_peoples_services_no_private_dns_is_demanded(required: Required) -> None:
+    service = f"com.amazonaws.vpce.{REGION}.vpce-svc-0123456789abcdef0"
+    assert required.read(service).lacks.keys() == {service}
+    required.interface(service, named=False)
+    assert required.read(service) == Vpc(required.place["vpc"])
+
+
+def test_of_route_tables_only_those_are_named_that_lead_a_subnet_out(required: Required) -> None:
+    required.endpoint(S3, RouteTableIds=[required.place["routed"]])
+    required.led_out(required.place["aside"])
+    assert required.read("s3") == Vpc(required.place["vpc"]), "no subnet uses it"
+    required.subnet(required.place["aside"])
+    assert required.read("s3") == Vpc(required.place["vpc"], {}, {S3: (required.place["aside"],)})
+    incidents.ec2().delete_route(RouteTableId=required.place["aside"], DestinationCidrBlock="0.0.0.0/0")
+    assert required.read("s3") == Vpc(required.place["vpc"]), "an isolated subnet needs no way"
+
+
+@pytest.mark.parametrize(
+    ("routes", "out"),
+    [
+        ([], False),
+        ([{"GatewayId": "local"}], False),
+        ([{"GatewayId": "local"}, {"GatewayId": "vpce-1", "DestinationPrefixListId": "pl-1"}], False),
+        ([{"GatewayId": "vpce-1", "DestinationCidrBlock": "0.0.0.0/0"}], True),
+        ([{"GatewayId": "local"}, {"NatGatewayId": "nat-1"}], True),
+        ([{"TransitGatewayId": "tgw-1", "DestinationPrefixListId": "pl-1"}], True),
+    ],
+)
+def test_a_route_leads_out_unless_it_stays_or_ends_at_a_gateway_endpoint(routes: list[Any], out: bool) -> None:
+    assert leads_out({"Routes": routes}) == out
+
+
+def test_what_has_no_way_to_a_required_service_is_named() -> None:
+    violation = decide(Vpc("vpc-1", {KMS: ()}, {S3: ("rtb-1", "rtb-2")}))
+    assert violation.what == f"vpc-1 has no endpoint to {KMS}; no way to {S3} by rtb-1, rtb-2"
+    assert violation.fix == ()
+    assert violation.todo == (
+        f"Make an interface endpoint in the subnets that use it: {KMS}. "
+        "Add these route tables to its gateway endpoint; switch on these endpoints' private DNS."
+    )
+    unnamed = decide(Vpc("vpc-1", partly={KMS: ("vpce-0bb",)}))
+    assert unnamed.what == f"vpc-1 has no way to {KMS} by vpce-0bb"
 
 
 def test_a_required_interface_endpoint_is_asked_for(scene: Scene) -> None:

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from holdfast.aws import Aws, buckets, unless
 from holdfast.event import Arn, BadEvent, Event, first, listed, mapping
 from holdfast.model import ApiCall
-from holdfast.network import described, existing, tags, ways_in
+from holdfast.network import described, existing, leads_out, tags, ways_in
 from holdfast.value import Value
 
 ID = re.compile(r"vpce-[\w-]+")
@@ -84,11 +84,14 @@ class Endpoint(Value):
 
 
 class Vpc(Value):
-    """A VPC, the required services that it lacks, and its route tables."""
+    """A VPC and the required services that it lacks, each with the route tables that an endpoint to it can be put into.
+
+    `partly` are those to which something in it has no way: route tables in use, or else endpoints without private DNS.
+    """
 
     id: str
-    lacks: tuple[str, ...] = ()
-    tables: tuple[str, ...] = ()
+    lacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    partly: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def shown(id: str, aws: Aws) -> Any:
@@ -180,10 +183,29 @@ def provided(id: str, wanted: Iterable[str], aws: Aws) -> Vpc | None:
         return Vpc(id)
     if not described("vpcs", aws, vpc_id=[id]):
         return None
-    found = (raw for raw in described("vpc_endpoints", aws, vpc_id=[id]) if is_alive(raw))
-    there = {raw.get("ServiceName") for raw in found if raw.get("RouteTableIds") or raw.get("SubnetIds")}
-    tables = sorted(table["RouteTableId"] for table in described("route_tables", aws, vpc_id=[id]))
-    return Vpc(id, tuple(name for name in names if name not in there), tuple(tables))
+    found = [parsed(raw, aws) for raw in described("vpc_endpoints", aws, vpc_id=[id]) if is_alive(raw)]
+    open = {table["RouteTableId"]: leads_out(table) for table in described("route_tables", aws, vpc_id=[id])}
+    used, lacks, partly = {*ways_in(id, aws).values()}, {}, {}
+    for name in names:
+        to = [endpoint for endpoint in found if endpoint.service == name]
+        routed = {table for endpoint in to for table in endpoint.tables}
+        unnamed = tuple(endpoint.id for endpoint in to if endpoint.subnets)
+        if any(map(has_name, to)):
+            continue
+        if routed & (used or routed):
+            partly[name] = tuple(sorted(table for table in used - routed if open.get(table)))
+        elif unnamed and not has_gateway(name):
+            partly[name] = unnamed
+        else:
+            lacks[name] = tuple(sorted(open.keys() - routed))
+    return Vpc(id, lacks, {name: parts for name, parts in partly.items() if parts})
+
+
+def has_name(endpoint: Endpoint) -> bool:
+    """Whether the VPC is led there by the name of the service; that of somebody else's service may have none."""
+    inbound = endpoint.dns.get("PrivateDnsOnlyForInboundResolverEndpoint")
+    named = (endpoint.private_dns and not inbound) or ".vpce-svc-" in endpoint.service
+    return bool(endpoint.subnets) and named
 
 
 def arn_of(raw: Any, aws: Aws) -> Arn:
@@ -312,6 +334,11 @@ def in_words(name: str, value: Any) -> str:
         return f"{'without' if name.startswith('Add') else 'with'} {', '.join(value)}"
     said = {"PolicyDocument": "another policy", "IpAddressType": f"not {value}", "DnsOptions": "other DNS options"}
     return said.get(name, "private DNS is off")
+
+
+def obstacles(now: Endpoint) -> str:
+    said = [f"{id} is gone" for id in now.missing] + [f"{by} has {what}" for what, by in now.taken.items()]
+    return ", ".join(said)
 
 
 def orphaned(now: Endpoint, before: Endpoint) -> list[str]:

@@ -49,6 +49,12 @@ def ways_in(vpc: str, aws: Aws) -> dict[str, str]:
     return {subnet["SubnetId"]: own.get(subnet["SubnetId"], main) for subnet in described("subnets", aws, vpc_id=[vpc])}
 
 
+def leads_out(table: Mapping[str, Any]) -> bool:
+    """Whether a route table has a route that neither stays in its VPC nor leads to a gateway endpoint."""
+    routes = ((route.get("GatewayId", ""), "DestinationPrefixListId" in route) for route in table.get("Routes", ()))
+    return any(to != "local" and not (listed and to.startswith("vpce-")) for to, listed in routes)
+
+
 def tags(raw: Mapping[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in raw.get("Tags") or ()}
 
