@@ -8,6 +8,8 @@ Regions, global services and log file validation, once a trail had them; data ev
 deleted trail is made again from its baseline. Another bucket, prefix, key, topic, log group or selector is put back
 once `baseline_principals` says who may change them; until then it is only audited. All in the trail's home Region.
 
+Told: a bucket that was this account's and is no more, or can't be shown to be; CloudTrail sends by name.
+
 Can't: change an organisation's trail, which is the management account's; restore a trail whose bucket, bucket policy
 or key is missing or closed, or whose bucket is another account's; repair a bucket that refuses log files; attach a log
 group whose role is not `cloudwatch_role_arn`: the trail is then made without it.
@@ -20,7 +22,7 @@ from typing import Annotated, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from holdfast import Arn, Aws, BadEvent, Case, Event, Guardrail, Value, Violation, first, unless
-from holdfast.trail import COVERS, LOGS, SENDS, Trail, bare, blind, calls, live, widened
+from holdfast.trail import COVERS, LOGS, SENDS, Trail, bare, blind, calls, known_owned, live, owned, widened
 
 TRAIL = re.compile(r"trail/[A-Za-z0-9][A-Za-z0-9._-]{1,126}[A-Za-z0-9]")
 
@@ -61,6 +63,8 @@ def read(case: Known, aws: Aws) -> Trail | None:
     # A member account may not be shown its organisation's trail: the ARN is then called invalid.
     found = unless("TrailNotFoundException CloudTrailARNInvalidException", live, case.target, aws)
     known = baseline(case)
+    if found:  # after a call recording comes first
+        found = replace(found, owned=known_owned(found, known) if case.event else owned(found, known, aws))
     if known is None:
         return found
     if found is None:
@@ -134,6 +138,7 @@ def mended(trail: Trail, known: Trail | None) -> Trail:
         covers={name: on or had.get(name, False) for name, on in trail.covers.items()},
         selectors=widened(selectors) if blind(selectors) else selectors,
         insights=known.insights if known and lost else trail.insights,
+        owned=known_owned(trail, known),
     )
 
 
@@ -149,6 +154,8 @@ def faults(trail: Trail, must: Trail) -> Iterator[str]:
     yield from (COVERS[name] for name, on in trail.covers.items() if on != must.covers[name])
     if trail.delivery_error:
         yield "not all that it records can be delivered"
+    if must.owned and trail.owned is False:
+        yield "its bucket is not, or can't be shown to be, this account's any more"
 
 
 def drift(trail: Trail, must: Trail, known: Trail | None) -> Iterator[str]:
@@ -186,6 +193,10 @@ def advice(trail: Trail, known: Trail | None, case: Known) -> Iterator[str]:
         yield f"CloudTrail was refused ({trail.delivery_error}): let it write to the bucket and use the key."
         if "log group" in trail.delivery_error:
             yield STUCK["InvalidCloudWatchLogsLogGroupArnException"]
+    if trail.owned is False and known_owned(trail, known):
+        asked = f"--bucket {trail.sends['S3BucketName']} --expected-bucket-owner {case.here.account}"
+        yield f"See whose it is: aws s3api head-bucket {asked}."
+        yield "Send the trail to one of yours, or let Holdfast call s3:GetBucketPolicy on it."
     if trail.obstacle:
         yield f"It can't be as it was: {trail.obstacle}. Mend that, and the next look restores it."
     if known and trail.organisation and not known.organisation:
@@ -203,10 +214,12 @@ def gone(case: Known) -> Violation | None:
 
 
 def safer(found: Trail, baseline: Trail) -> bool:
-    """A trail that covers more and else is as it was, or that is there again."""
+    """A trail that covers more, or whose bucket was asked after, and else is as it was; or that is there again."""
     more = all(found.covers.get(name, False) >= on for name, on in baseline.covers.items())
-    same = replace(baseline, covers=found.covers, started_at=found.started_at) == found
-    return found.exists and (not baseline.exists or (more and same and found.covers != baseline.covers))
+    learnt = baseline.owned is None and found.owned is not None
+    asked = found.owned if learnt else baseline.owned
+    same = replace(baseline, covers=found.covers, started_at=found.started_at, owned=asked) == found
+    return found.exists and (not baseline.exists or (more and same and (learnt or found.covers != baseline.covers)))
 
 
 def made_by(call: str, found: Trail, known: Trail | None) -> bool:

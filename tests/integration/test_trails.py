@@ -75,6 +75,18 @@ def known(**more: Any) -> dict[str, Any]:
     return good
 
 
+def test_a_bucket_that_is_another_accounts_by_now_is_told_by_the_clock() -> None:
+    known()
+    assert run(ID, look(ID, TRAIL)).outcome == "compliant"
+    theirs: Hooks = {"before-call.s3.GetBucketPolicy": refusing("AccessDenied")}
+    asked = hooked(look(ID, TRAIL), theirs)
+    assert (asked.outcome, asked.writes) == ("escalated", [])
+    (message,) = heard()
+    assert "can't be shown to be" in message["what"]
+    assert hooked(look(ID, TRAIL), theirs, "d2").outcome == "escalated"
+    assert (heard(), hooked(STOPPED, theirs, "d3").outcome) == ([], "compliant")
+
+
 def test_the_message_names_the_blind_interval() -> None:
     known()
     stop()

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.session import get_session
 from botocore.validate import validate_parameters
 from holdfast import ApiCall, Arn, BadEvent, Case, Event, Misshapen, Place, SharedSettings, Violation
+from holdfast import trail as trails
 from holdfast.shape import parse, plain
 from holdfast_cli import project
 from support import HERE, MALLORY, ME, REGION, account, call, run
@@ -522,6 +524,78 @@ def shown(status: dict[str, str], **trail: Any) -> Any:
         get_event_selectors=lambda **_: {},
     )
     return SimpleNamespace(here=HERE, client=lambda *_: cloudtrail)
+
+
+def answering(code: str, message: str = "Access Denied") -> Any:
+    """An account in which S3 answers so when it is asked for the policy of this account's bucket; None: it shows it."""
+
+    def get_bucket_policy(**_: Any) -> Any:
+        if code == "down":
+            raise EndpointConnectionError(endpoint_url="https://s3")
+        if code:
+            raise ClientError({"Error": {"Code": code, "Message": message}}, "GetBucketPolicy")
+
+    return SimpleNamespace(here=HERE, client=lambda *_: SimpleNamespace(get_bucket_policy=get_bucket_policy))
+
+
+DENIED = "User: x is not authorized to perform: s3:GetBucketPolicy with an explicit deny in a resource-based policy"
+
+
+@pytest.mark.parametrize(
+    ("was", "code", "message", "owned"),
+    [
+        (None, "", "", True),
+        (None, "AccessDenied", "Access Denied", False),
+        (None, "NoSuchBucketPolicy", "", None),
+        (True, "", "", True),
+        (True, "AccessDenied", "Access Denied", False),
+        (True, "MethodNotAllowed", "", False),
+        (True, "NoSuchBucket", "", False),
+        (True, "NoSuchBucketPolicy", "", True),
+        (True, "AccessDenied", DENIED, True),
+        (True, "SlowDown", "", True),
+        (True, "down", "", True),
+        (False, "", "", False),
+    ],
+)
+def test_whose_a_bucket_is_is_asked_unless_it_never_was_ours(
+    was: bool | None, code: str, message: str, owned: bool | None
+) -> None:
+    assert trails.owned(GOOD, replace(GOOD, owned=was), answering(code, message)) == owned
+
+
+def test_another_bucket_is_asked_after_anew_and_none_is_not() -> None:
+    moved = replace(GOOD, **sending(S3BucketName="archive"))
+    assert trails.owned(moved, replace(GOOD, owned=False), answering("")) is True
+    assert trails.owned(GOOD, None, answering("AccessDenied")) is False
+    assert trails.owned(Trail(THEIRS, logging=True), None, answering("AccessDenied")) is None
+
+
+@pytest.mark.parametrize("owners", [(), OWNERS])
+def test_a_bucket_that_another_account_made_again_under_its_name_went_untold(owners: tuple[str, ...]) -> None:
+    violation = judged(replace(GOOD, owned=False), replace(GOOD, owned=True), owners=owners)
+    said = "trail audit is amiss: its bucket is not, or can't be shown to be, this account's any more"
+    assert (violation.what, violation.fix, violation.audit_only) == (said, (), "")
+    assert violation.todo == (
+        "See whose it is: aws s3api head-bucket --bucket audit-logs --expected-bucket-owner 123456789012. Send the "
+        "trail to one of yours, or let Holdfast call s3:GetBucketPolicy on it."
+    )
+
+
+@pytest.mark.parametrize("was", [None, False])
+def test_a_bucket_that_was_never_shown_to_be_ours_is_nobodys_business(was: bool | None) -> None:
+    assert judge(replace(GOOD, owned=False), replace(GOOD, owned=was)) is None
+    elsewhere = replace(GOOD, owned=False, **sending(S3BucketName="mallory"))
+    assert judged(elsewhere, replace(GOOD, owned=True)).what.endswith("amiss: its bucket is mallory, not audit-logs")
+
+
+def test_whose_a_bucket_is_becomes_known_by_itself_once() -> None:
+    shown_ours, other = replace(GOOD, owned=True), replace(GOOD, owned=False)
+    assert guardrail.safer(shown_ours, GOOD)
+    assert guardrail.safer(other, GOOD)
+    assert not guardrail.safer(GOOD, shown_ours)
+    assert not guardrail.safer(other, shown_ours)
+    assert not guardrail.safer(replace(shown_ours, tags=()), GOOD)
 
 
 DELIVERY = {

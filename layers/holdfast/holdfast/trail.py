@@ -9,7 +9,9 @@ from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from holdfast.aws import Aws
+from botocore.exceptions import BotoCoreError, ClientError
+
+from holdfast.aws import Aws, error_code
 from holdfast.event import Arn, Place
 from holdfast.model import ApiCall
 from holdfast.value import Value
@@ -38,6 +40,9 @@ DELIVERS = {
     "LatestDigestDeliveryError": ("digests", "LogFileValidationEnabled"),
     "LatestCloudWatchLogsDeliveryError": ("log group", "CloudWatchLogsLogGroupArn"),
 }
+# What S3 says of a bucket that is gone, or another account's (S3 API, GetBucketPolicy; S3 user guide, "Verifying bucket
+# ownership with bucket owner condition").
+REFUSED = ("NoSuchBucket", "AccessDenied", "MethodNotAllowed")
 
 # What a trail without selectors records (CloudTrail API, PutEventSelectors).
 ALL = {"ReadWriteType": "All", "IncludeManagementEvents": True}
@@ -49,6 +54,7 @@ class Trail(Value):
 
     `tags` lacks those that only AWS can set. `stopped_at` is empty while it is logging. `exists` is False for what is
     left of a deleted trail: its baseline. `obstacle` says why it can't be restored, and is read only when that matters.
+    `owned` is whether the bucket was shown to be this account's: None where nobody has asked.
     """
 
     arn: str
@@ -64,6 +70,7 @@ class Trail(Value):
     delivery_error: str = ""
     exists: bool = True
     obstacle: str = ""
+    owned: bool | None = None
 
 
 def live(arn: Arn, aws: Aws) -> Trail:
@@ -101,6 +108,31 @@ def _detailed(seen: Trail, status: Mapping[str, Any], arn: Arn, aws: Aws) -> Tra
         delivery_error=_undelivered(status, [name for name, on in trail.items() if on]),
         tags=tuple(tag for one in tagged for tag in one.get("TagsList", ()) if not tag["Key"].startswith("aws:")),
     )
+
+
+def known_owned(trail: Trail, known: Trail | None) -> bool | None:
+    """What the baseline says of the bucket, if it is still that one."""
+    same = known is not None and known.sends.get("S3BucketName") == trail.sends.get("S3BucketName")
+    return known.owned if known and same else None
+
+
+def owned(trail: Trail, known: Trail | None, aws: Aws) -> bool | None:
+    """Asks S3 for the bucket as this account's, unless it never was.
+
+    A refusal by a policy says so to callers of the same account (IAM user guide, "Troubleshoot access denied error
+    messages"). Any other answer than a refusal leaves it at what was known: recording comes first.
+    """
+    was, bucket = known_owned(trail, known), trail.sends.get("S3BucketName")
+    if was is False or not bucket:
+        return was
+    try:
+        aws.client("s3").get_bucket_policy(Bucket=bucket)
+    except ClientError as error:
+        refused = error_code(error) in REFUSED and "explicit deny" not in str(error)
+        return False if refused else was
+    except BotoCoreError:
+        return was
+    return True
 
 
 def _stamp(time: datetime | None) -> str:
