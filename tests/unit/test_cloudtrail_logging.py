@@ -697,3 +697,138 @@ def test_a_trail_that_becomes_the_organisations_is_still_this_accounts_to_mend()
     assert (told.fix, "it is now the organisation's" in told.what) == ((), True)
     assert "--no-is-organization-trail" in told.todo
     assert START in judged(replace(moved, logging=False), GOOD, owners=OWNERS).fix
+
+
+def test_what_is_no_trail_is_named_in_the_refusal_but_not_without_end() -> None:
+    event = Event.parse(call("cloudtrail", "StopLogging", {"name": "a/" + "b" * 200}), HERE)
+    with pytest.raises(BadEvent) as refused:
+        list(guardrail.targets(event))
+    arn = HERE.arn("cloudtrail", "trail/a/" + "b" * 200)
+    assert str(refused.value) == f"StopLogging on something that is no trail: {arn[:100]}"
+
+
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, "Ask")
+
+
+def raising(error: Exception) -> Any:
+    def ask(**_: Any) -> Any:
+        raise error
+
+    return ask
+
+
+class Stage:
+    """An account without the trail, or with one that sends elsewhere; its bucket and its key answer as told."""
+
+    here = HERE
+
+    def __init__(
+        self, *, there: bool = False, bucket: Any = lambda **_: {}, state: str | Exception = "Enabled"
+    ) -> None:
+        self.regions: list[str] = []
+        absent = raising(refusal("TrailNotFoundException"))
+        self.trail = shown({}, S3BucketName="mallory").client() if there else SimpleNamespace(get_trail_status=absent)
+        self.s3 = SimpleNamespace(get_bucket_policy=bucket)
+        told = raising(state) if isinstance(state, Exception) else lambda **_: {"KeyMetadata": {"KeyState": state}}
+        self.kms = SimpleNamespace(describe_key=told)
+
+    def client(self, service: str, region: str | None = None) -> Any:
+        if service == "kms":
+            assert region is not None
+            self.regions.append(region)
+        return {"cloudtrail": self.trail, "s3": self.s3, "kms": self.kms}[service]
+
+    def read(self, known: Any) -> Any:
+        return guardrail.read(Case(TARGET, Settings(), SharedSettings(), known, HERE, event="DeleteTrail"), self)
+
+
+@pytest.mark.parametrize("known", [GOOD, replace(GOOD, sends=SENDS | LOGS, obstacle="then")])
+def test_what_is_left_of_a_deleted_trail_is_its_baseline_without_what_may_not_be_passed(known: Any) -> None:
+    assert Stage().read(known) == replace(GOOD, exists=False, logging=False)
+    assert Stage().read(None) is None
+
+
+@pytest.mark.parametrize(
+    ("sends", "state", "says", "regions"),
+    [
+        (SENDS, "Enabled", "", [REGION]),
+        (SENDS, "PendingDeletion", f"key {KEY} is missing, not enabled, or closed to Holdfast", [REGION]),
+        (SENDS, refusal("NotFoundException"), f"key {KEY} is missing, not enabled, or closed to Holdfast", [REGION]),
+        (
+            SENDS,
+            refusal("AccessDeniedException"),
+            f"key {KEY} is missing, not enabled, or closed to Holdfast",
+            [REGION],
+        ),
+        (SENDS | {"KmsKeyId": KEY.replace(REGION, "us-east-1")}, "Enabled", "", ["us-east-1"]),
+        (SENDS | {"KmsKeyId": "alias/trail"}, "Enabled", "", [""]),
+        (SENDS | {"KmsKeyId": ""}, "Enabled", "", []),
+    ],
+)
+def test_a_key_that_can_not_be_used_is_named(sends: dict[str, Any], state: Any, says: str, regions: list[str]) -> None:
+    stage = Stage(state=state)
+    assert (stage.read(replace(GOOD, sends=sends)).obstacle, stage.regions) == (says, regions)
+
+
+@pytest.mark.parametrize("error", [refusal("SlowDown"), EndpointConnectionError(endpoint_url="https://s3")])
+def test_a_bucket_that_can_not_be_looked_at_keeps_no_trail_from_recording(error: Exception) -> None:
+    found = Stage(there=True, bucket=raising(error)).read(GOOD)
+    assert found.obstacle == f"its bucket or key can't be looked at ({error})"
+    assert found.sends["S3BucketName"] == "mallory"
+    with pytest.raises(type(error)):
+        Stage(bucket=raising(error)).read(GOOD)
+
+
+def test_what_an_operator_reads_is_whole() -> None:
+    moved = sending(S3BucketName="mallory", S3KeyPrefix="x", SnsTopicName="t")
+    known = replace(GOOD, sends=SENDS | {"S3KeyPrefix": ""})
+    said = "its bucket is mallory, not audit-logs; its prefix is x, not none; its topic is t, not none"
+    audited = f"Only audited until baseline_principals is set: {said}."
+    violation = judged(replace(GOOD, **moved), known)
+    assert (violation.audit_only, violation.todo) == (audited, "")
+    violation = judged(replace(GOOD, logging=False, stopped_at="then", **moved), known)
+    history = "The event history has the management events of 90 days, trail or not: aws cloudtrail lookup-events."
+    assert violation.todo == f"Between then and its restart it recorded nothing. {history} {audited}"
+    assert judged(replace(GOOD, **covering(EnableLogFileValidation=False))).todo == ""
+
+
+def test_a_trail_that_the_organisation_takes_or_gives_back_is_told_in_full() -> None:
+    taken, given = judged(replace(GOOD, organisation=True)), judged(GOOD, replace(GOOD, organisation=True))
+    assert taken.what == "trail audit is amiss: it is now the organisation's"
+    assert taken.todo == (
+        f"Make it this account's again: aws cloudtrail update-trail --name {TARGET} --no-is-organization-trail"
+    )
+    assert given.what == "trail audit is amiss: it is no longer the organisation's"
+    assert given.todo == f"Only its organisation's management account, {ME}, can mend it."
+
+
+def test_selectors_that_were_blind_before_are_not_put_back_with_the_rest() -> None:
+    known = replace(GOOD, selectors=basic(ALL | NO_KMS))
+    violation = judged(replace(GOOD, **sending(S3BucketName="mallory")), known, owners=OWNERS)
+    assert violation.fix == (update(S3BucketName="audit-logs"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "known", "can"),
+    [
+        ("UpdateTrail", replace(GOOD, **sending(S3BucketName="mallory")), GOOD, True),
+        ("DeleteTrail", replace(GOOD, **sending(S3BucketName="mallory")), GOOD, True),
+        ("StopLogging", replace(GOOD, **sending(S3BucketName="mallory")), GOOD, False),
+        ("StopLogging", replace(GOOD, organisation=True), GOOD, False),
+        ("StopLogging", replace(GOOD, logging=False), GOOD, True),
+        ("StopLogging", replace(GOOD, **sending(S3BucketName="mallory")), None, True),
+        ("StopLogging", replace(GOOD, **sending(S3BucketName="mallory")), remains(), True),
+    ],
+)
+def test_only_some_calls_lead_a_trail_elsewhere(name: str, found: Any, known: Any, can: bool) -> None:
+    assert guardrail.made_by(name, found, known) == can
+
+
+def test_the_inventory_is_the_trails_at_home_here() -> None:
+    pages = [{"Trails": [{"TrailARN": str(arn), "HomeRegion": arn.region}]} for arn in (TARGET, ELSEWHERE, THEIRS)]
+    trails = {"list_trails": SimpleNamespace(paginate=lambda: pages)}
+    clients = {"cloudtrail": SimpleNamespace(get_paginator=trails.__getitem__)}
+    found = list(guardrail.inventory(SimpleNamespace(here=HERE, client=clients.__getitem__)))
+    assert found == [TARGET, THEIRS]
+    assert all(isinstance(arn, Arn) for arn in found)

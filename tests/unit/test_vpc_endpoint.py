@@ -15,7 +15,7 @@ from botocore.stub import Stubber
 from botocore.validate import validate_parameters
 from holdfast import ApiCall, Arn, BadEvent, Case, Event, Misshapen, SharedSettings, Violation
 from holdfast.aws import Aws
-from holdfast.endpoint import has_name
+from holdfast.endpoint import has_name, parsed
 from holdfast.guardrail import Unfinished
 from holdfast.network import camel, leads_out
 from holdfast.shape import parse
@@ -1336,3 +1336,150 @@ def test_what_one_answer_calls_gone_and_the_next_shows_is_not_made_again() -> No
         hook = lambda world: world.aws.session.register("before-call.ec2.DescribeVpcEndpoints", denies)  # noqa: E731
         result = run(ID, incidents.deletion({"content": id, "tag": 1}), delivery="d1", hook=hook)
         assert (answers, result.outcome, result.writes) == ([True], "compliant", [])
+
+
+SHOWN = {
+    "VpcEndpointId": "vpce-0aa",
+    "VpcId": "vpc-1",
+    "ServiceName": KMS,
+    "VpcEndpointType": "Interface",
+    "PolicyDocument": OPEN,
+    "PrivateDnsEnabled": True,
+    "IpAddressType": "ipv4",
+    "DnsOptions": INTERFACE.dns,
+    "ServiceRegion": REGION,
+    "SubnetIds": ["subnet-2", "subnet-1"],
+    "Groups": [{"GroupId": "sg-2"}, {"GroupId": "sg-1"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("raw", "endpoint"),
+    [
+        (SHOWN, INTERFACE),
+        (SHOWN | {"VpcEndpointType": ""}, replace(INTERFACE, type="Gateway", private_dns=False)),
+        (SHOWN | {"ServiceName": "", "ResourceConfigurationArn": "a"}, replace(INTERFACE, service="a")),
+        (SHOWN | {"ServiceName": "", "ServiceNetworkArn": "b"}, replace(INTERFACE, service="b")),
+        (SHOWN | {"ServiceName": ""}, replace(INTERFACE, service="")),
+    ],
+)
+def test_all_that_ec2_shows_of_an_endpoint_is_read(raw: dict[str, Any], endpoint: Any) -> None:
+    assert parsed(raw, Aws(HERE)) == endpoint
+
+
+def test_an_endpoint_is_asked_for_by_its_id_and_may_not_be_there() -> None:
+    aws = Aws(HERE)
+    with Stubber(aws.client("ec2")) as ec2:
+        ec2.add_response("describe_vpc_endpoints", {"VpcEndpoints": []}, {"VpcEndpointIds": ["vpce-0aa"]})
+        assert guardrail.shown("vpce-0aa", aws) is None
+        ec2.assert_no_pending_responses()
+    assert guardrail.is_alive({})
+    assert not guardrail.is_dying([{}])
+
+
+def test_a_call_without_an_endpoint_is_named_in_the_refusal() -> None:
+    with pytest.raises(BadEvent, match=r"^DeleteVpcEndpoints without an endpoint$"):
+        found_at(call("ec2", "DeleteVpcEndpoints", {}))
+
+
+def test_a_vpc_of_which_nothing_is_required_lacks_nothing(required: Required) -> None:
+    assert required.read() == Vpc(required.place["vpc"])
+
+
+def test_no_more_than_a_hundred_bucket_policies_are_read() -> None:
+    aws, policy = Aws(HERE), {"Policy": '{"aws:SourceVpce": "vpce-0aa"}'}
+    with Stubber(aws.client("s3")) as s3:
+        s3.add_response("list_buckets", {"Buckets": [{"Name": f"bucket-{n}"} for n in range(101)]})
+        for _ in range(100):
+            s3.add_response("get_bucket_policy", policy)
+        assert guardrail.naming("vpce-0aa", aws) == tuple(f"bucket-{n}" for n in range(100))
+
+
+def test_the_token_does_not_hang_on_the_order_of_what_is_given() -> None:
+    given = {"PolicyDocument": STRICT, "RouteTableIds": ["rtb-1"]}
+    one, two = (
+        guardrail.create("vpc-1", S3, "Gateway", dict(items), {}).parameters["ClientToken"]
+        for items in (given.items(), reversed(given.items()))
+    )
+    assert one == two
+    assert len(one) == len("holdfast-") + 32
+
+
+STRAYED = replace(GATEWAY, strays={"subnet-1": "rtb-9"})
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "known", "can"),
+    [
+        ("CreateVpcEndpoint", GATEWAY, GATEWAY, False),
+        ("CreateVpcEndpoint", lost(), GATEWAY, True),
+        ("DeleteVpcEndpoints", replace(GATEWAY, policy=OPEN), GATEWAY, False),
+        ("DeleteVpcEndpoints", lost(), GATEWAY, True),
+        ("ModifyVpcEndpoint", replace(GATEWAY, policy=OPEN), GATEWAY, True),
+        ("DeleteRouteTable", replace(GATEWAY, tables=("rtb-1",), missing=("rtb-2",)), GATEWAY, True),
+        ("DeleteRouteTable", STRAYED, GATEWAY, False),
+        ("AssociateRouteTable", STRAYED, GATEWAY, True),
+        ("AssociateRouteTable", GATEWAY, GATEWAY, True),
+        ("AssociateRouteTable", replace(STRAYED, policy=OPEN), GATEWAY, False),
+        ("AssociateRouteTable", replace(STRAYED, tables=("rtb-1",)), GATEWAY, False),
+        ("DisassociateRouteTable", replace(STRAYED, tables=("rtb-1",), missing=("rtb-2",)), GATEWAY, True),
+        ("DeleteVpcEndpoints", GATEWAY, None, True),
+        ("DeleteVpcEndpoints", Vpc("vpc-1"), GATEWAY, True),
+    ],
+)
+def test_what_a_call_can_have_made_of_an_endpoint(name: str, found: Any, known: Any, can: bool) -> None:
+    assert guardrail.made_by(name, found, known) == can
+
+
+NEW_ID = "The new endpoint has an id of its own: what names vpce-0aa must name that one."
+OUT = "vpc-1 may be on its way out:"
+UNMADE = f"Make an interface endpoint in the subnets that use it: {KMS}."
+
+
+@pytest.mark.parametrize(
+    ("state", "waited", "todo"),
+    [
+        (lost(), 0, NEW_ID),
+        (lost(named_by=("lake", "raw")), 0, f"{NEW_ID} These bucket policies do: lake, raw."),
+        (lost(missing=("rtb-2",)), 900, f"{NEW_ID} It could not have all that it had: rtb-2 is gone."),
+        (lost(missing=("rtb-2", "rtb-3")), 0, f"{OUT} rtb-2, rtb-3 goes too."),
+        (lost(loss="leaving"), 0, f"{OUT} its stack goes too."),
+        (lost(INTERFACE, "dying"), 0, "The old endpoint is still being deleted and has the private DNS name."),
+        (replace(GATEWAY, policy=OPEN), 0, ""),
+        (
+            replace(GATEWAY, strays={"subnet-1": "rtb-9"}, taken={"rtb-9": "vpce-0bb"}),
+            0,
+            "Mend or delete what took its place: vpce-0bb has rtb-9.",
+        ),
+        (Vpc("vpc-1", {S3: ("rtb-1",)}), 0, ""),
+        (Vpc("vpc-1", {KMS: (), S3: ("rtb-1",)}), 0, UNMADE),
+        (Vpc("vpc-1", {KMS: (), "aws.api.x": ()}), 0, f"{UNMADE[:-1]}, aws.api.x."),
+    ],
+)
+def test_what_an_operator_must_do_is_said_and_nothing_else(state: Any, waited: int, todo: str) -> None:
+    before = INTERFACE if getattr(state, "type", "") == "Interface" else GATEWAY
+    assert decide(state, before, waited=waited, **ENFORCED).todo == todo
+
+
+def test_what_is_wrong_is_named_in_full() -> None:
+    assert decide(Vpc("vpc-1", {KMS: (), S3: ("rtb-1",)})).what == f"vpc-1 has no endpoint to {KMS}, {S3}"
+    assert decide(Vpc("vpc-1", {S3: ("rtb-1",)})).fix[0].parameters["VpcEndpointType"] == "Gateway"
+    violation = guardrail.gone(case())
+    assert violation.what == "vpce-0aa is gone, and nobody knows how it was"
+    assert violation.todo == (
+        "Make it again by hand. CloudTrail's CreateVpcEndpoint and AWS Config's history may tell how it was."
+    )
+
+
+def test_a_deletion_that_was_accepted_is_told_without_a_fix() -> None:
+    violation = decide(lost(loss="retired"), GATEWAY)
+    assert (violation.what, violation.fix, violation.todo) == (f"the endpoint to {S3} in vpc-1 is gone", (), "")
+
+
+def test_an_heir_with_our_tag_is_excused_only_what_another_has() -> None:
+    heir = replace(GATEWAY, arn=f"{TARGET}b", tables=("rtb-1",), taken={"rtb-2": "vpce-0cc"})
+    assert guardrail.heir_of(GATEWAY, [heir], "") is None
+    tagged = replace(heir, tags={"holdfast:replaces": "vpce-0aa"})
+    assert guardrail.heir_of(GATEWAY, [tagged], "") is tagged
+    assert guardrail.heir_of(GATEWAY, [replace(tagged, taken={})], "") is None
+    assert guardrail.heir_of(GATEWAY, [replace(heir, tags={"holdfast:replaces": "vpce-0dd"})], "") is None
