@@ -106,6 +106,20 @@ def test_the_actor_keeps_what_tells_where_it_came_from() -> None:
     )
 
 
+FEDERATED: dict[str, Any] = {"type": "FederatedUser", "arn": f"arn:aws:sts::{ME}:federated-user/ann", "accountId": ME}
+
+
+def test_a_federated_user_is_the_user_who_let_them_in_and_told_by_name() -> None:
+    issuer = {"type": "IAMUser", "arn": f"arn:aws:iam::{ME}:user/portal", "userName": "portal"}
+    actor = Actor.parse({"userIdentity": FEDERATED | {"sessionContext": {"sessionIssuer": issuer}}})
+    assert (actor.arn, actor.session) == (issuer["arn"], "ann")
+
+
+def test_a_federated_user_whose_record_names_no_issuer_is_no_iam_user() -> None:
+    actor = Actor.parse({"userIdentity": FEDERATED})
+    assert (actor.arn, actor.session) == (FEDERATED["arn"], "ann")
+
+
 @pytest.mark.parametrize(
     "text", ["", "arn", "arn:aws:s3:::", "arn:aws:s3:::a*", "arn:aws:s3:::a b", "arn:aws:s3:::a?\n"]
 )
@@ -151,6 +165,33 @@ def test_the_bucket_of_a_call(request_: dict[str, Any], bucket: str) -> None:
 def test_a_call_that_names_no_bucket_fails_loudly(request_: Any) -> None:
     with pytest.raises(BadEvent):
         Event.parse(call("s3", "CreateBucket", request_), HERE).bucket()
+
+
+OBJECT = "arn:aws:s3:::lake/in/a.csv"
+
+
+@pytest.mark.parametrize("lost", [None, "", {"omitted": True}, {"bucketName": ""}, {"bucketName": None}])
+@pytest.mark.parametrize("arns", [["arn:aws:s3:::lake"], ["arn:aws:s3:::lake", OBJECT], ["arn:aws:s3:::lake"] * 2])
+def test_where_the_parameters_are_lost_the_resources_name_the_bucket(lost: Any, arns: list[str]) -> None:
+    raw = call("s3", "PutBucketPolicy", lost, resources=[{"ARN": arn} for arn in arns])
+    assert Event.parse(raw, HERE).bucket() == "arn:aws:s3:::lake"
+
+
+@pytest.mark.parametrize(
+    ("request_", "arns"),
+    [
+        ({}, ["arn:aws:s3:::lake", "arn:aws:s3:::logs"]),
+        ({}, [OBJECT]),
+        ({}, [f"arn:aws:kms:{REGION}:{ME}:key/1234"]),
+        ({}, ["arn:aws:s3:::l*ke"]),
+        ({"bucketName": "a/../b"}, ["arn:aws:s3:::lake"]),
+        ({"bucketName": {"x": 1}}, ["arn:aws:s3:::lake"]),
+    ],
+)
+def test_resources_that_leave_a_doubt_name_none(request_: Any, arns: list[str]) -> None:
+    event = Event.parse(call("s3", "PutBucketPolicy", request_, resources=[{"ARN": arn} for arn in arns]), HERE)
+    with pytest.raises(BadEvent):
+        event.bucket()
 
 
 NO_CALL = "^not a CloudTrail call: detail-type "
@@ -234,6 +275,23 @@ def test_resources_are_read_in_both_spellings_of_lists() -> None:
     assert (one.resources, one.owner) == (("arn:aws:s3:::lake",), ME)
     none = Event.parse(call("s3", "DeleteBucketPolicy", {"bucketName": "lake"}, resources=None), HERE)
     assert (none.resources, none.owner) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("accounts", "owner"),
+    [
+        ([None, ME], ME),
+        (["", OTHER], OTHER),
+        ([OTHER, ME], ME),
+        ([ME, OTHER], ME),
+        ([OTHER, "777788889999"], OTHER),
+        ([None], ""),
+    ],
+)
+def test_the_owner_is_us_where_one_of_the_resources_is_ours(accounts: list[str | None], owner: str) -> None:
+    resources = [{"ARN": "arn:aws:s3:::lake", "accountId": account} for account in accounts]
+    raw = call("s3", "PutBucketPolicy", {"bucketName": "lake"}, resources=resources)
+    assert Event.parse(raw, HERE).owner == owner
 
 
 def test_a_place_makes_arns() -> None:

@@ -135,6 +135,8 @@ def test_who_is_unknown_is_said_to_be_unknown() -> None:
 def test_sessions_and_services_in_between_are_named() -> None:
     actor = Actor("arn:role", "AssumedRole", session="alice", via="cloudformation.amazonaws.com")
     assert "(AssumedRole, session alice, through cloudformation.amazonaws.com)" in mail(replace(RECORD, actor=actor))
+    identity = {"type": "FederatedUser", "arn": "arn:aws:sts::123456789012:federated-user/ann"}
+    assert "(FederatedUser, session ann)" in mail(replace(RECORD, actor=Actor.parse({"userIdentity": identity})))
 
 
 @pytest.mark.parametrize(

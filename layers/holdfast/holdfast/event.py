@@ -19,6 +19,7 @@ CANARY = "Holdfast Canary"
 
 # Classic us-east-1 buckets may be longer and hold capitals: S3 user guide, "General purpose bucket naming rules".
 BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{3,255}")
+BUCKET_ARN = re.compile(r"arn:[\w-]+:s3:::([^/]+)")  # with a slash it is of an object
 ARN = re.compile(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d*:[^\s*?]{1,1024}")
 LONGEST_ID = 100  # characters of an event's id, which is a UUID; it becomes part of a key in the ledger
 RESOURCE_ID = re.compile(r"[\w+=,.@/:-]{1,512}")
@@ -94,7 +95,8 @@ class Place(Value):
 
 
 class Actor(Value):
-    """Who made a call. `arn` is the stable name: of an assumed role the role, not its session.
+    """Who made a call. `arn` is the stable name: of an assumed role the role, of a federated user the IAM user who let
+    them in (GetFederationToken gives no right that this one lacks); `session` is the rest, which a caller may choose.
 
     Some have none: callers of other accounts, users of Identity Center or of a web identity (CloudTrail user guide,
     "CloudTrail userIdentity element"). `principal` and `account` tell these apart, and never get into `arn`, where a
@@ -120,7 +122,7 @@ class Actor(Value):
         principal, session = str(user or identity.get("principalId") or ""), ""
         if principal.startswith("AROA"):  # a role's id and its session: IAM user guide, "IAM identifiers"
             principal, _, session = principal.partition(":")
-        if ":assumed-role/" in arn:
+        if ":assumed-role/" in arn or ":federated-user/" in arn:
             session = arn.rpartition("/")[2]
         return cls(
             arn=str(issuer.get("arn") or role_of(arn) or via),
@@ -148,8 +150,8 @@ class Event(Value):
     """One CloudTrail call, or one look.
 
     `request`, `response` and `resources` are CloudTrail's requestParameters, responseElements and the ARNs of its
-    resources; `owner` is the account of the first of these, where the record tells. `looks_at` holds the targets of a
-    look and is None for a call.
+    resources; `owner` is their account, where the record tells: ours if one of them is ours, since a look does no harm
+    and what is not ours is not looked at. `looks_at` holds the targets of a look and is None for a call.
     """
 
     id: str
@@ -194,7 +196,8 @@ class Event(Value):
     def _call(cls, raw: Mapping[str, Any], detail: Mapping[str, Any], place: Place) -> "Event":
         if not detail.get("eventName"):
             raise BadEvent("a CloudTrail call without eventName")
-        resources = [resource for resource in map(mapping, listed(detail.get("resources"))) if resource]
+        resources = [mapping(resource) for resource in listed(detail.get("resources"))]
+        owners = [str(resource["accountId"]) for resource in resources if resource.get("accountId")]
         return cls(
             id=str(detail.get("eventID") or raw.get("id") or "")[:LONGEST_ID],
             name=str(detail["eventName"]),
@@ -206,7 +209,7 @@ class Event(Value):
             request=mapping(detail.get("requestParameters")),
             response=mapping(detail.get("responseElements")),
             resources=tuple(str(resource["ARN"]) for resource in resources if resource.get("ARN")),
-            owner=str(resources[0].get("accountId") or "") if resources else "",
+            owner=place.account if place.account in owners else next(iter(owners), ""),
         )
 
     @property
@@ -245,8 +248,13 @@ class Event(Value):
         raise BadEvent(f"{self.name} without a usable {' or '.join(keys)}")
 
     def bucket(self) -> Arn:
-        """The bucket that the call named. Raises BadEvent if it named none."""
-        name = self.text("bucketName", "bucket")
+        """The bucket that the call named; where its parameters are lost, the only one among its resources.
+
+        Raises BadEvent if there is none. AWS writes the resources: no caller can turn our eyes elsewhere.
+        """
+        lost = not any(listed(self.request.get(key)) for key in ("bucketName", "bucket"))
+        found = {match[1] for arn in self.resources if (match := BUCKET_ARN.fullmatch(arn))}
+        name = found.pop() if lost and len(found) == 1 else self.text("bucketName", "bucket")
         if not BUCKET_NAME.fullmatch(name):
             raise BadEvent(f"{self.name} on something that is no bucket: {name[:100]!r}")
         return self.place.bucket(name)
