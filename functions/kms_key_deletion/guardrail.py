@@ -8,13 +8,15 @@ disabled, so it is then enabled, as is a key that somebody disabled. One that is
 so. A key in `retiring_keys` may be disabled, emptied or scheduled for deletion until the end of its last day (UTC);
 what is not deleted by then is put back, so that day must lie behind the waiting period.
 
-Can't: bring back imported key material (only its owner has it; material that expires makes no call, so a sweep finds
-that), reconnect a custom key store (it takes the store's own credentials), bring back a key that is deleted, or act
-against a key policy that shuts Holdfast out.
+Can't: bring back imported key material (only its owner has it; where it expires, AWS records DeleteExpiredKeyMaterial,
+an event of the service and no call, which starts nothing here: a sweep finds that), reconnect a custom key store (it
+takes the store's own credentials), bring back a key that is deleted, or act against a key policy that shuts Holdfast
+out.
 """
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Annotated
 
@@ -104,16 +106,15 @@ class Key(Value):
 
 
 def targets(event: Event) -> Iterable[Arn]:
-    """CloudTrail names the key by its ARN where it can; callers give ARNs or bare ids."""
-    if event.name.endswith("CustomKeyStore"):
-        named = f"{STORE}/{event.text('customKeyStoreId')}"
-    else:
-        named = str(first([*event.resources, first(event.response.get("keyId"))]) or event.text("keyId"))
-        named = named if named.startswith("arn:") else f"key/{named}"
-    arn = Arn(named) if named.startswith("arn:") else event.arn("kms", named)
-    if arn.service != "kms" or not RESOURCE.fullmatch(arn.resource):
-        raise BadEvent(f"{event.name} on something that is no key: {arn[:100]}")
-    return [arn]
+    """CloudTrail names the key by its ARN where it can; callers give ARNs or bare ids. The first that is usable."""
+    kind, field = (STORE, "customKeyStoreId") if event.name.endswith("CustomKeyStore") else ("key", "keyId")
+    given = (first(said.get(field)) for said in (event.response, event.request))
+    for name in (name for name in (*event.resources, *given) if isinstance(name, str)):
+        with suppress(BadEvent):
+            arn = Arn(name) if name.startswith("arn:") else event.arn("kms", f"{kind}/{name}")
+            if arn.service == "kms" and arn.kind == kind and RESOURCE.fullmatch(arn.resource):
+                return [arn]
+    raise BadEvent(f"{event.name} without a usable {field}")
 
 
 def read(case: Case[Key, Settings], aws: Aws) -> Key | None:
