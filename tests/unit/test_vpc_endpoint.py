@@ -148,6 +148,21 @@ def failure(id: str, code: str) -> dict[str, Any]:
         pytest.param(
             deleted("vpce-1", {"item": failure("vpce-1", "InvalidParameter")}), ["vpce-1"], id="failed, so it is there"
         ),
+        pytest.param(
+            call("ec2", "DeleteVpcEndpoints", {"vpcEndpointIdSet": {"items": [{"vpcEndpointId": "vpce-1"}]}}),
+            ["vpce-1"],
+            id="as other EC2 calls are written",
+        ),
+        pytest.param(
+            call("ec2", "DeleteVpcEndpoints", {"deleteVpcEndpointsRequest": {"vpcEndpointId": ["vpce-1", "vpce-2"]}}),
+            ["vpce-1", "vpce-2"],
+            id="in other letters",
+        ),
+        pytest.param(
+            call("ec2", "DeleteVpcEndpoints", {"DeleteVpcEndpointsRequest": {"omitted": True}, "ids": "vpce-1"}),
+            ["vpce-1"],
+            id="in part omitted",
+        ),
         pytest.param(deleted(["vpce-1", "../../x y", None, 7]), ["vpce-1"], id="rubbish beside it"),
         pytest.param(
             call("ec2", "ModifyVpcEndpoint", {"ModifyVpcEndpointRequest": {"VpcEndpointId": "vpce-1"}}),
@@ -179,6 +194,7 @@ def test_a_route_table_stands_for_the_endpoints_that_it_may_serve(name: str, id:
         deleted({"content": "i-1", "tag": 1}),
         call("ec2", "ModifyVpcEndpoint", {"ModifyVpcEndpointRequest": {"omitted": True}}),
         call("ec2", "CreateVpcEndpoint", {"CreateVpcEndpointRequest": {"VpcId": "vpc-1"}}),
+        call("ec2", "CreateVpcEndpoint", {"tagSpecification": [{"tags": [{"key": "like", "value": "vpce-1"}]}]}),
         call("ec2", "CreateVpcEndpoint", {}, responseElements={"omitted": True}),
         call("ec2", "DeleteRouteTable", None),
         call("ec2", "ReplaceRouteTableAssociation", {"associationId": "rtbassoc-1"}),

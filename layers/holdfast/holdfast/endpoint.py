@@ -225,10 +225,19 @@ def touched(event: Event) -> list[str]:
     """The ids that a call made or was given. Raises BadEvent if there are none."""
     made = mapping(mapping(event.response.get("CreateVpcEndpointResponse")).get("vpcEndpoint")).get("vpcEndpointId")
     asked = mapping(event.request.get(f"{event.name}Request")).get("VpcEndpointId")
-    ids = [id for id in (*listed(made), *listed(asked)) if isinstance(id, str) and ID.fullmatch(id)]
+    named = [*listed(made), *listed(asked)] or (_all_of(event.request) if event.name == "DeleteVpcEndpoints" else [])
+    ids = [id for id in named if isinstance(id, str) and ID.fullmatch(id)]
     if not ids:
         raise BadEvent(f"{event.name} without an endpoint")
     return [id for id in ids if id not in _never_there(event)]
+
+
+def _all_of(request: Any) -> list[Any]:
+    """All that stands in a request, also as other EC2 calls are written (`{"vpcEndpointIdSet": {"items": …}}`)."""
+    rest = [request]  # no recursion: whoever writes a field says how deep it goes
+    for item in rest:
+        rest.extend(item.values() if isinstance(item, Mapping) else item if isinstance(item, list) else ())
+    return rest
 
 
 def _never_there(event: Event) -> set[Any]:
