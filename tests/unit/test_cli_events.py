@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from holdfast_cli import events
@@ -11,6 +12,9 @@ from support import call
 
 EVENT = call("s3", "CreateBucket", {"bucketName": "lake"})
 RECORD = EVENT["detail"]
+
+
+TORN = gzip.compress(b"{}", mtime=0)[:10] + b"\xff" * 20  # a zip whose inside is none
 
 
 def written(folder: Path, value: object) -> Path:
@@ -33,13 +37,56 @@ def test_a_log_file_of_cloudtrail_holds_many_zipped(tmp_path: Path) -> None:
     assert events.read(path) == [events.envelope(RECORD)] * 2
 
 
+FORMS = {
+    "an array": json.dumps([RECORD, EVENT]),
+    "JSON lines": f"{json.dumps(RECORD)}\n\n{json.dumps(EVENT)}\r\n",
+    "aws cloudtrail lookup-events": json.dumps({"Events": [{"CloudTrailEvent": json.dumps(RECORD)}] * 2}),
+    "a log file with an Insight": json.dumps({"Records": [RECORD, {"insightDetails": {}}, RECORD]}),
+}
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=form) for form, text in FORMS.items()])
+def test_records_are_found_in_what_people_keep_them_in(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "trail.log"
+    path.write_text(text, newline="")
+    assert [event["detail"] for event in events.read(path)] == [RECORD, RECORD]
+
+
+def test_a_digest_of_log_files_holds_no_records(tmp_path: Path) -> None:
+    assert events.read(written(tmp_path, {"awsAccountId": "1", "digestStartTime": "2026-01-01T00:00:00Z"})) == []
+
+
+@pytest.mark.parametrize("text", [json.dumps([RECORD, {}, RECORD]), f"{json.dumps(RECORD)}\n{{\n{json.dumps(RECORD)}"])
+def test_a_bad_record_is_named_and_those_beside_it_are_still_there(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "trail.json"
+    path.write_text(text)
+    with pytest.raises(Complaint, match=r"trail\.json: record 2: neither"):
+        events.read(path)
+    assert [record for _, record in events.records(path)][::2] == [RECORD, RECORD]
+
+
+@pytest.mark.parametrize("none", [None, ""])
+@pytest.mark.parametrize("wrap", [lambda record: record, lambda record: EVENT | {"detail": record}])
+def test_an_error_code_that_says_nothing_is_no_error(tmp_path: Path, none: object, wrap: Any) -> None:
+    path = written(tmp_path, wrap(RECORD | {"errorCode": none}))
+    assert events.read_one(path)["detail"] == RECORD
+
+
+@pytest.mark.parametrize("wrap", [lambda record: record, lambda record: EVENT | {"detail": record}])
+def test_parameters_in_a_string_are_decoded(tmp_path: Path, wrap: Any) -> None:
+    strings = {"requestParameters": json.dumps(RECORD["requestParameters"]), "responseElements": "null"}
+    assert events.read_one(written(tmp_path, wrap(RECORD | strings)))["detail"] == RECORD
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
         ({"Records": [RECORD, RECORD]}, "holds 2 records"),
         ({"Records": []}, "holds 0 records"),
         ({"hello": "world"}, "neither an EventBridge event"),
-        ([RECORD], "neither an EventBridge event"),
+        ([RECORD, RECORD], "holds 2 records"),
+        ([[RECORD]], "neither an EventBridge event"),
+        ({"Events": [{}]}, "neither an EventBridge event"),
         ("text", "neither an EventBridge event"),
         ({"detail-type": "AWS API Call via CloudTrail", "detail": "text"}, "neither an EventBridge event"),
     ],
@@ -50,7 +97,9 @@ def test_anything_else_is_refused_in_one_line(tmp_path: Path, value: object, sai
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.json", b"{"), ("a.json", b"\xff\xfe"), ("a.json.gz", b"{}")])
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.json", b"{"), ("a.json", b"\xff\xfe"), ("a.json.gz", b"{}"), ("a.json.gz", TORN)]
+)
 def test_a_file_that_is_not_json_is_refused_by_name(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(Complaint, match=name):

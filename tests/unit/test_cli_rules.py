@@ -96,6 +96,7 @@ def test_a_bare_record_is_put_into_the_envelope_that_eventbridge_would_give_it()
         (None, "AWS API Call via CloudTrail"),
         ("AwsServiceEvent", "AWS Service Event via CloudTrail"),
         ("AwsConsoleSignIn", "AWS Console Sign In via CloudTrail"),
+        ("AwsVpceEvent", "AWS Network Activity Event via CloudTrail"),
     ],
 )
 def test_the_detail_type_follows_the_kind_of_record(kind: str | None, detail_type: str) -> None:
