@@ -1,10 +1,12 @@
 """An account in memory (moto), and what tests do to it: make things, break them, hand the event to a guardrail."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import boto3
@@ -126,6 +128,12 @@ def account() -> Iterator[None]:
         boto3.client("sqs").create_queue(QueueName="heard")
         boto3.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:{ME}:heard")
         yield
+
+
+def record_files(folder: Path) -> list[Path]:
+    """What may hold records; notes beside them, and what a system leaves in folders, do not."""
+    kinds = re.compile(r"[^.].*\.(json|jsonl|ndjson|log|cloudtrail)(\.gz)?")
+    return sorted(path for path in folder.rglob("*") if kinds.fullmatch(path.name) and path.is_file())
 
 
 def make_bucket(name: str = "lake") -> None:

@@ -22,7 +22,7 @@ from holdfast.guardrail import NotOurs
 from holdfast.visit import Delivery
 from holdfast_cli import events, project, rules
 from holdfast_cli.errors import Complaint
-from support import INCIDENTS, ME
+from support import INCIDENTS, ME, record_files
 
 from faults.harness import Figure, begun, many, run, world
 
@@ -59,7 +59,7 @@ HOSTILE: tuple[Any, ...] = (
 @cache
 def samples(guardrail: str) -> list[dict[str, Any]]:
     """The events that start this guardrail, as they are."""
-    real = Path(os.environ["HOLDFAST_RECORDS"]).rglob("*.json") if os.environ.get("HOLDFAST_RECORDS") else ()
+    real = record_files(Path(os.environ["HOLDFAST_RECORDS"])) if os.environ.get("HOLDFAST_RECORDS") else ()
     found = [event for path in sorted([*project.EVENTS.glob(f"{guardrail}/*.json"), *real]) for event in read(path)]
     return [event for event in found if guardrail in rules.starts(event)]
 

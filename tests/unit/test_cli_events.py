@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from holdfast_cli import events
 from holdfast_cli.errors import Complaint
-from support import call
+from support import call, record_files
 
 EVENT = call("s3", "CreateBucket", {"bucketName": "lake"})
 RECORD = EVENT["detail"]
@@ -120,3 +120,12 @@ def test_a_file_that_is_nested_too_deeply_was_a_traceback(tmp_path: Path) -> Non
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(Complaint, match=r"gone\.json: No such file"):
         events.read(tmp_path / "gone.json")
+
+
+def test_a_folder_of_records_may_hold_other_things(tmp_path: Path) -> None:
+    names = ["a.json", "AWSLogs/1/CloudTrail/b.json.gz", "c.jsonl", "d.log", "e.json.cloudtrail"]
+    for name in [*names, "INDEX.md", "README", "AWSLogs/.DS_Store", "AWSLogs/._b.json", "aws.zip"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.json").mkdir()
+    assert [str(path.relative_to(tmp_path)) for path in record_files(tmp_path)] == sorted(names)
