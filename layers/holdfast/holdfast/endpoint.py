@@ -184,7 +184,7 @@ def provided(id: str, wanted: Iterable[str], aws: Aws) -> Vpc | None:
     if not described("vpcs", aws, vpc_id=[id]):
         return None
     found = [parsed(raw, aws) for raw in described("vpc_endpoints", aws, vpc_id=[id]) if is_alive(raw)]
-    open = {table["RouteTableId"]: leads_out(table) for table in described("route_tables", aws, vpc_id=[id])}
+    outward = {table["RouteTableId"]: leads_out(table) for table in described("route_tables", aws, vpc_id=[id])}
     used, lacks, partly = {*ways_in(id, aws).values()}, {}, {}
     for name in names:
         to = [endpoint for endpoint in found if endpoint.service == name]
@@ -193,11 +193,11 @@ def provided(id: str, wanted: Iterable[str], aws: Aws) -> Vpc | None:
         if any(map(has_name, to)):
             continue
         if routed & (used or routed):
-            partly[name] = tuple(sorted(table for table in used - routed if open.get(table)))
+            partly[name] = tuple(sorted(table for table in used - routed if outward.get(table)))
         elif unnamed and not has_gateway(name):
             partly[name] = unnamed
         else:
-            lacks[name] = tuple(sorted(open.keys() - routed))
+            lacks[name] = tuple(sorted(outward.keys() - routed))
     return Vpc(id, lacks, {name: parts for name, parts in partly.items() if parts})
 
 
