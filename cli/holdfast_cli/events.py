@@ -54,7 +54,7 @@ def records(path: Path) -> Iterator[tuple[str, Any]]:
 def _found(data: bytes) -> list[Any]:
     """One record, or those of a list, JSON lines, CloudTrail's log files, or `aws cloudtrail lookup-events`.
 
-    Those of the second and the last kind are still JSON in a string. CloudTrail's digests of its log files hold none.
+    In JSON lines and from `lookup-events` each is still JSON in a string. A digest of log files holds none.
     """
     try:
         value = json.loads(data)
