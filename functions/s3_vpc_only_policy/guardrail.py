@@ -79,9 +79,9 @@ class Settings(Value):
     Requests from `vpc_ids` of this Region or from any VPC of `organization_id` (one of the two is required), from
     `allowed_source_ips` (in all no more than a /8, or a /16 of IPv6), by `service_role_arns` (Glue, EMR, Redshift and
     the like work outside the VPCs, under roles), by load balancers of `log_delivery_accounts`, and by
-    `cloudfront_distributions`, which hand out to the internet what they may read. What is refused to others are
-    `deny_actions`, never the administration of the policy itself. `tls_buckets` (name patterns) answer only to
-    `minimum_tls` or better.
+    `cloudfront_distributions` (of the organisation, if one is set), which hand out to the internet what they may read.
+    What is refused to others are `deny_actions`, never the administration of the policy itself. `tls_buckets` (name
+    patterns) answer only to `minimum_tls` or better.
     """
 
     buckets: tuple[BucketPattern, ...]
@@ -267,7 +267,7 @@ def protected(bucket: Bucket, case: Known) -> Iterator[Request]:
     for arn in insiders(bucket, case):
         yield call(arn, arn.replace("*", "somebody").replace("?", "x"), "s3:GetObject")
     somebody = f"arn:{here.partition}:iam::{here.account}:role/somebody"
-    yield from services(case.target, here, somebody, settings.cloudfront_distributions)
+    yield from services(case.target, here, somebody, settings.organization_id, settings.cloudfront_distributions)
     for vpc in settings.vpc_ids:
         yield from (call(vpc, somebody, f"s3:{verb}Object", sourcevpc=vpc) for verb in ("Get", "Put"))
     for network in settings.allowed_source_ips:

@@ -83,7 +83,7 @@ def test_ours_are_merged_and_undo_brings_back_the_policy_that_was_there() -> Non
     violation = decide(before)
     assert written(violation) == document(OWNERS, ours()[2], *ours()[:2], ours()[3])
     (back,) = violation.undo
-    assert back.operation == "put_bucket_policy"
+    assert (back.service, back.operation) == ("s3", "put_bucket_policy")
     assert json.loads(back.parameters["Policy"]) == before
 
 
@@ -167,6 +167,7 @@ def test_an_organisation_may_stand_in_for_the_vpcs() -> None:
 
 
 ATHENA: Json = {"viaawsservice": "true", "principalorgid": None}
+DELIVERING = ("cloudtrail", "delivery.logs", "logging.s3")
 OURS = f"arn:aws:cloudfront::{ME}:distribution/EDFDVBD6EXAMPLE"
 DELIVERED: Json = {"principalisawsservice": "true", "sourceaccount": None, "sourceorgid": None}
 
@@ -231,6 +232,52 @@ def test_who_no_longer_delivers_into_a_data_bucket_is_told(who: str, action: str
     assert decide(document(OWNERS, grant | {"Effect": "Deny"})).todo == ""
 
 
+def test_a_distribution_of_another_account_of_the_organisation_can_be_let_in() -> None:
+    theirs = OURS.replace(ME, "999999999999")
+    settings: Json = {"organization_id": "o-a1b2c3d4e5", "cloudfront_distributions": [theirs]}
+    policy = written(decide(None, **settings))
+    by: Json = {"principalisawsservice": "true", "sourcearn": theirs, "sourceaccount": "999999999999"}
+    reads = [
+        request(Arn(BUCKET), "a reader", "cloudfront.amazonaws.com", "s3:GetObject", **by, sourceorgid=organization)
+        for organization in ("o-a1b2c3d4e5", "o-zzzzzzzzzz")
+    ]
+    assert [denies(policy, each) for each in reads] == [False, True]
+
+
+def test_all_who_must_still_get_in_are_asked_for_one_by_one() -> None:
+    """What isn't asked for here could be locked out, and nobody would know."""
+    settings: Json = {"organization_id": "o-a1b2c3d4e5", "allowed_source_ips": ["198.51.100.0/24"]}
+    settings |= {"service_role_arns": [f"arn:aws:iam::{ME}:role/glue-?-*"], "cloudfront_distributions": [OURS]}
+    asked = list(guardrail.protected(Bucket("lake", replication_role=REPLICATION), case(**settings)))
+    assert {each.resource for each in asked if each.action.endswith("Object")} == {f"{BUCKET}/data/part-0"}
+    assert {each.resource for each in asked if not each.action.endswith("Object")} == {BUCKET}
+    somebody, linked = (f"arn:aws:iam::{ME}:role/{name}" for name in ("somebody", "aws-service-role/"))
+    assert [(each.who, each.principal, each.action) for each in asked] == [
+        ("the policy's administrators", f"arn:aws:iam::{ME}:role/administrator", "s3:GetBucketPolicy"),
+        ("the policy's administrators", f"arn:aws:iam::{ME}:role/administrator", "s3:PutBucketPolicy"),
+        ("the policy's administrators", f"arn:aws:iam::{ME}:role/administrator", "s3:DeleteBucketPolicy"),
+        (HERE.role, HERE.role, "s3:GetObject"),
+        (REPLICATION, REPLICATION, "s3:GetObject"),
+        (f"arn:aws:iam::{ME}:role/glue-?-*", f"arn:aws:iam::{ME}:role/glue-x-somebody", "s3:GetObject"),
+        (f"{linked}*", f"{linked}somebody", "s3:GetObject"),
+        *((f"{name}.amazonaws.com", f"{name}.amazonaws.com", "s3:PutObject") for name in DELIVERING),
+        (OURS, "cloudfront.amazonaws.com", "s3:GetObject"),
+        ("Athena and others on a caller's behalf", somebody, "s3:GetObject"),
+        (VPC, somebody, "s3:GetObject"),
+        (VPC, somebody, "s3:PutObject"),
+        ("198.51.100.0/24", somebody, "s3:GetObject"),
+        ("o-a1b2c3d4e5", somebody, "s3:GetObject"),
+    ]
+    keys = {each.who: each.context for each in asked}
+    assert keys[VPC]["aws:sourcevpc"] == VPC
+    assert keys["198.51.100.0/24"]["aws:sourceip"] == "198.51.100.0"
+    assert keys["o-a1b2c3d4e5"]["aws:vpceorgid"] == "o-a1b2c3d4e5"
+    assert keys["Athena and others on a caller's behalf"]["aws:viaawsservice"] == "true"
+    assert keys[OURS].items() >= {"aws:sourcearn": OURS, "aws:sourceaccount": ME}.items()
+    assert {keys[who]["aws:principalisawsservice"] for who in (OURS, "logging.s3.amazonaws.com")} == {"true"}
+    assert keys["logging.s3.amazonaws.com"]["aws:sourceaccount"] == ME
+
+
 def test_a_policy_that_lets_any_accounts_services_in_is_mended() -> None:
     settings: Json = {"organization_id": "o-a1b2c3d4e5"}
     policy = written(decide(None, **settings))
@@ -283,7 +330,7 @@ def test_other_partitions_have_other_arns() -> None:
     [{"vpc_ids": []}, {"buckets": []}, {"vpc_ids": [], "organization_id": None}],
 )
 def test_without_a_perimeter_or_buckets_it_is_off(settings: Json) -> None:
-    with pytest.raises(shape.Lacking):
+    with pytest.raises(shape.Lacking, match=r"^\$: required: (buckets|vpc_ids or organization_id)$"):
         case(**settings)
 
 

@@ -66,13 +66,19 @@ def strangers(
     }
 
 
-def services(bucket: Arn, here: Place, caller: str, distributions: Iterable[str]) -> Iterator[Request]:
-    """What services of AWS's must still be able to do, also for a caller of this account."""
+def services(
+    bucket: Arn, here: Place, caller: str, organization: str | None, distributions: Iterable[str]
+) -> Iterator[Request]:
+    """What services of AWS's must still be able to do, also for a caller of this account.
+
+    A distribution that the settings name is taken for one of the organisation, which only AWS can tell.
+    """
     as_one = {"principalisawsservice": "true"}
     for service in SERVICES:
         yield request(bucket, service, service, "s3:PutObject", **as_one, sourceaccount=here.account)
     for distribution in distributions:
         source = as_one | {"sourcearn": distribution, "sourceaccount": Arn(distribution).account}
+        source |= {"sourceorgid": organization} if organization else {}
         yield request(bucket, distribution, INTERNET, "s3:GetObject", **source)
     yield request(bucket, "Athena and others on a caller's behalf", caller, "s3:GetObject", viaawsservice="true")
 
