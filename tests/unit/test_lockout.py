@@ -35,6 +35,8 @@ ORGANIZATION = "o-a1b2c3d4e5"
 ROLES = [f"arn:aws:iam::{ME}:role/{name}" for name in ("etl", "glue/nightly", "redshift")]
 NETWORKS = {"198.51.100.0/24": "198.51.100.77", "2001:db8:7::/48": "2001:db8:7::9", "203.0.113.7": "203.0.113.7"}
 LOAD_BALANCERS = ["156460612806", "127311923021"]
+INTERNET = "cloudfront.amazonaws.com"
+DISTRIBUTIONS = [f"arn:aws:cloudfront::{ME}:distribution/E{n}LAKE" for n in range(3)]
 
 one = st.sampled_from
 
@@ -48,6 +50,7 @@ def configurations(draw: st.DrawFn) -> Json:
     found: Json = {"buckets": ["lake"], "service_role_arns": draw(some([*ROLES, f"arn:aws:iam::{ME}:role/glue/*"]))}
     found["log_delivery_accounts"] = draw(some(LOAD_BALANCERS))
     found["allowed_source_ips"] = draw(some(NETWORKS))
+    found["cloudfront_distributions"] = draw(some(DISTRIBUTIONS[:2]))
     found["minimum_tls"] = draw(one(["1.2", "1.3"]))
     if draw(st.booleans()):
         found["organization_id"] = ORGANIZATION
@@ -78,6 +81,8 @@ def call(principal: str, action: str, **keys: str) -> Call:
     found |= {"aws:PrincipalIsAWSService": "false", "aws:ViaAWSService": "false"}
     if principal.startswith("arn:"):
         found |= {"aws:PrincipalArn": role_of(principal), "aws:PrincipalAccount": principal.split(":")[4]}
+    elif principal in (*SERVICES, INTERNET):
+        found |= {"aws:PrincipalServiceName": principal, "aws:PrincipalIsAWSService": "true", "aws:SourceAccount": ME}
     if not keys.keys() & {"SourceVpc", "SourceIp"}:
         found["aws:SourceIp"] = "192.0.2.33"
     found |= {f"aws:{key}": value for key, value in keys.items()}
@@ -109,7 +114,8 @@ def protected(configuration: Json) -> Iterator[Call]:
         yield from (call(somebody, action, SourceIp=NETWORKS[n]) for n in configuration["allowed_source_ips"])
         if "organization_id" in configuration:
             yield call(somebody, action, SourceVpc=VPCS[3], VpceOrgID=ORGANIZATION)
-    yield from (call(name, "s3:PutObject", PrincipalIsAWSService="true", SourceAccount=ME) for name in SERVICES)
+    yield from (call(name, "s3:PutObject") for name in SERVICES)
+    yield from (call(INTERNET, "s3:GetObject", SourceArn=each) for each in configuration["cloudfront_distributions"])
     yield from (call(f"arn:aws:iam::{n}:root", "s3:PutObject") for n in configuration["log_delivery_accounts"])
 
 
@@ -129,6 +135,8 @@ def outsiders(configuration: Json) -> Iterator[Call]:
             yield call(mallory, action, SourceVpc=VPCS[3])
             yield call(foreign, action, SourceVpc=VPCS[3], VpceOrgID="o-zzzzzzzzzz")
             yield call(mallory, action, SourceIp="198.51.101.1")
+            unlisted = {*DISTRIBUTIONS} - {*configuration["cloudfront_distributions"]}
+            yield from (call(INTERNET, action, SourceArn=each) for each in sorted(unlisted))
     plain = {"SecureTransport": "false"}
     yield from (call(who, "s3:GetObject", **plain) for who in (*strangers, BREAK_GLASS, HERE.role))
     old = call(foreign, "s3:GetObject")
@@ -147,7 +155,7 @@ PRINCIPALS = [
     {"AWS": [BREAK_GLASS, *ROLES]},
     {"AWS": [HERE.role, REPLICATION]},
     {"AWS": f"arn:aws:iam::{ME}:role/somebody"},
-    {"Service": list(SERVICES)},
+    {"Service": [*SERVICES, INTERNET]},
     {"AWS": [f"arn:aws:iam::{n}:root" for n in LOAD_BALANCERS]},
 ]
 ACTIONS = ["s3:*", "*", "s3:Get*", "s3:PutObject", "s3:*BucketPolicy", ["s3:GetObject", "s3:ListBucket"], "s3:Delete*"]
