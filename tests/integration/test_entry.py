@@ -10,7 +10,7 @@ from holdfast import telemetry
 from holdfast.event import BadEvent
 from holdfast.guardrail import wired
 from holdfast_cli import project
-from support import ME, REGION, account, call, heard, items, make_bucket
+from support import ME, REGION, account, call, canary, heard, items, look, make_bucket
 
 GUARDRAIL = "s3-public-access-block"
 
@@ -70,6 +70,20 @@ def test_a_guardrail_that_is_off_says_so(capsys: pytest.CaptureFixture[str]) -> 
     assert project.load(GUARDRAIL).handler(event, Context()) == {}
     (counted,) = (json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line)
     assert counted["Off"] == [1.0]
+
+
+def test_a_canary_is_answered_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert project.load(GUARDRAIL).handler(canary(), Context()) == {}
+    (counted,) = (json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line)
+    assert counted["Canary"] == [1.0]
+    assert [item["answered"] for item in items() if item["guardrail"] == GUARDRAIL] == ["1767225600"]
+
+
+def test_another_accounts_thing_is_named_in_the_log_and_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    theirs = "arn:aws:kms:eu-west-1:999999999999:key/1111aaaa-22bb-33cc-44dd-5555eeee6666"
+    event = look(GUARDRAIL, theirs)
+    assert project.load(GUARDRAIL).handler(event, Context()) == {}
+    assert [vars(entry)["target"] for entry in caplog.records if entry.message == "not ours"] == [theirs]
 
 
 def test_a_tick_of_the_watch_asks_for_the_sweep_and_sends_canaries(capsys: pytest.CaptureFixture[str]) -> None:

@@ -305,7 +305,9 @@ def many_buckets(number: int) -> list[str]:
 
 
 def targets_asked() -> list[str]:
-    return sorted(target for kind, detail in asked() if kind == "Holdfast Look" for target in detail["targets"])
+    looks = [detail for kind, detail in asked() if kind == "Holdfast Look"]
+    assert {detail["guardrail"] for detail in looks} <= {GUARDRAIL}
+    return sorted(target for detail in looks for target in detail["targets"])
 
 
 def test_a_sweep_that_died_in_the_middle_is_asked_for_again_until_it_is_finished() -> None:
