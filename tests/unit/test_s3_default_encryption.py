@@ -369,6 +369,16 @@ def test_what_s3_leaves_out_is_its_own_default(rule: dict[str, Any], seen: tuple
     assert guardrail.read(case, here.aws) == guardrail.Bucket("lake", *seen)
 
 
+@pytest.mark.parametrize(("key", "fine"), [(KEY, True), (OTHER, False)])
+def test_a_directory_bucket_needs_no_dsse_which_it_does_not_know(key: str, fine: bool) -> None:
+    """S3 user guide, "Data protection and encryption" of directory buckets."""
+    name = "lake--euw1-az1--x-s3"
+    given = shape.parse(guardrail.Settings, {"algorithm": "aws:kms:dsse", "key_arn": KEY})
+    target = Arn(f"arn:aws:s3express:{REGION}:{ME}:bucket/{name}")
+    case: Case[Any, Any] = Case(target, given, SharedSettings(), None, HERE)
+    assert (guardrail.evaluate(guardrail.Bucket(name, "aws:kms", key, True, ()), case) is None) is fine
+
+
 UNUSABLE: dict[str, Any] = {
     "not there": (None, True),
     "for signatures": ({"KeySpec": "RSA_2048"}, True),
