@@ -159,7 +159,7 @@ def key_fault(case: Case[Bucket, Settings], aws: Aws) -> str:
 def is_unusable(key: str, aws: Aws) -> bool:
     """True if it is not there, or not for encryption. What state it is in is for kms-key-deletion to mend."""
     try:
-        answer = unless("NotFoundException", aws.client("kms").describe_key, KeyId=key)
+        answer = unless("NotFoundException InvalidArnException", aws.client("kms").describe_key, KeyId=key)
     except ClientError as error:
         if error_code(error) != "AccessDeniedException":
             raise

@@ -380,7 +380,8 @@ def test_a_directory_bucket_needs_no_dsse_which_it_does_not_know(key: str, fine:
 
 
 UNUSABLE: dict[str, Any] = {
-    "not there": (None, True),
+    "not there": ("NotFoundException", True),
+    "no name of a key": ("InvalidArnException", True),
     "for signatures": ({"KeySpec": "RSA_2048"}, True),
     "about to be deleted, which another guardrail mends": ({"KeyState": "PendingDeletion"}, False),
     "closed to Holdfast": ("AccessDeniedException", False),
@@ -395,7 +396,7 @@ def test_a_key_of_this_account_that_s3_cannot_use_is_refused(found: Any, refused
     default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": OTHER}
     rules = [{"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": True}]
     said = {"ServerSideEncryptionConfiguration": {"Rules": rules}}
-    answer = (OK, {"KeyMetadata": found}) if isinstance(found, dict) else denied(found or "NotFoundException")()
+    answer = (OK, {"KeyMetadata": found}) if isinstance(found, dict) else denied(found)()
     here.aws.session.register("before-call.s3.GetBucketEncryption", cast(Any, lambda **_: (OK, said)))
     here.aws.session.register("before-call.s3.GetBucketPolicy", cast(Any, lambda **_: (OK, {"Policy": "{}"})))
     here.aws.session.register("before-call.kms.DescribeKey", cast(Any, lambda **_: answer))
