@@ -56,7 +56,8 @@ CHOOSE_KEY = "A directory bucket gets its key once, and this one has none: choos
 
 
 class Settings(Value):
-    """`key_arn` goes with the KMS algorithms; without it S3's own AWS-managed key does, or any key of this account.
+    """`key_arn` goes with the KMS algorithms; without it S3's own AWS-managed key does, or any key of
+    this account that is there for encryption.
 
     `accepted_key_arns` are as good. `sse_s3_buckets` (name patterns) need no more than SSE-S3.
     """
