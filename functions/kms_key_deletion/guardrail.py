@@ -217,6 +217,13 @@ handler = Guardrail(
         "KMSInternalException": 60,
         "KMSInvalidStateException": 60,  # KMS is eventually consistent: the next look decides anew
     },
+    stuck={
+        # For every caller a key's own policy has the first word (KMS developer guide, "Key policies").
+        "AccessDeniedException": (
+            "The key's policy does not let Holdfast in, or a policy of the organisation denies it. Let it in, or see to "
+            "the key yourself: after its waiting period a key that is scheduled for deletion can't be brought back."
+        )
+    },
     defensive=frozenset({"DisableKey"}),
     made_by=lambda call, found, baseline: found.state in MAKES.get(call, ()),
     safer=lambda found, baseline: found.state in IN_USE and baseline.state not in IN_USE,

@@ -549,11 +549,22 @@ def test_who_broke_what_holdfast_may_not_look_at_is_told() -> None:
     assert handle(event(id="event-2"), handler=locked, delivery="d2").outcome == "remediated"
 
 
-def test_a_sweep_that_may_not_look_fails_and_tells_nobody_of_each() -> None:
+def test_what_a_look_may_not_see_is_told_once_unless_it_is_exempt() -> None:
+    locked = replace(FORGETFUL, stuck={"Shut": "Open it."})
+    shut = refusing("Shut", "GetParameter")
     set_flag("bad")
-    with pytest.raises(ExceptionGroup):
-        handle(sweep(), handler=replace(FORGETFUL, stuck={"Shut": "Open it."}), hook=refusing("Shut", "GetParameter"))
-    assert heard() == []
+    for delivery in ("d1", "d2"):
+        assert handle(look(ID, TARGET), handler=locked, delivery=delivery, hook=shut).outcome == "escalated"
+    assert [message["what"] for message in heard()] == ["Holdfast can't look at it"]
+    exempt(ID, TARGET)
+    assert handle(sweep(), handler=locked, delivery="d3", hook=shut).outcome == "exempt"
+
+
+def test_who_is_exempt_is_not_believed_of_what_nobody_can_see() -> None:
+    locked = replace(FORGETFUL, stuck={"Shut": "Open it."})
+    exempt(ID, TARGET, principal=MALLORY)
+    set_flag("bad")
+    assert handle(handler=locked, hook=refusing("Shut", "GetParameter")).outcome == "escalated"
 
 
 def test_first_sight_makes_a_provisional_baseline_and_a_later_change_is_mended() -> None:

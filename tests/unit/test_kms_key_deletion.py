@@ -464,12 +464,29 @@ def test_what_kms_can_not_do_yet_is_deferred_and_done_at_the_next_look(operation
         assert [message["outcome"] for message in heard()] == ["remediated"]
 
 
-def test_a_refusal_for_good_fails_loudly() -> None:
+@pytest.mark.parametrize("operation", ["DescribeKey", "CancelKeyDeletion", "EnableKey"])
+def test_whom_a_key_policy_shuts_out_tells_who_broke_the_key_and_mends_it_when_let_in(operation: str) -> None:
+    """moto enforces no key policy; KMS asks it at every call (KMS developer guide, "Key policies")."""
+    with account():
+        incident = incidents.deletion_of_an_unknown_key()
+        incident.spoil()
+        shut = refusing(operation, "AccessDeniedException")
+        assert run(ID, incident.event, hook=shut).outcome == "escalated"
+        assert run(ID, look(ID, incident.target), delivery="delivery-2", hook=shut).outcome == "escalated"
+        (message,) = heard()
+        assert message["actor"]["arn"] == incident.event["detail"]["userIdentity"]["arn"]
+        assert "The key's policy does not let Holdfast in" in message["todo"]
+        assert still_open() == []
+        assert run(ID, look(ID, incident.target), delivery="delivery-3").outcome == "remediated"
+        assert incident.safe()
+
+
+def test_a_refusal_that_nobody_knows_fails_loudly() -> None:
     with account():
         incident = incidents.deletion()
         incident.spoil()
         with pytest.raises(ExceptionGroup):
-            run(ID, incident.event, hook=refusing("CancelKeyDeletion", "AccessDeniedException"))
+            run(ID, incident.event, hook=refusing("CancelKeyDeletion", "InvalidArnException"))
 
 
 def test_material_deleted_while_the_deletion_was_pending_ends_with_a_person() -> None:

@@ -194,7 +194,7 @@ class Visit(Generic[State, Settings]):
         """The decision when AWS says that it is not there; or that nobody can look at it until a person has acted."""
         if error_code(error) in self.guardrail.missing:
             return self._gone()
-        todo = matching(error, self.guardrail.stuck) if self.event.is_call else None
+        todo = matching(error, self.guardrail.stuck)
         if todo is None:
             raise error
         self.hidden = True
@@ -253,6 +253,8 @@ class Visit(Generic[State, Settings]):
         if found is None:
             return self._outdated(violation) if self.say.exemption(self.case.actor) else None
         name, exemption = found
+        if self.hidden and exemption.principal:
+            return None  # nobody can see what they have made
         reason = f"exemption {name} ({exemption.reason}; owner {exemption.owner}, until {exemption.expires})"
         allowed = self.say.allowed(name) if exemption.principal else None
         doubt = self.say.contested(exemption, allowed) if allowed else None
@@ -326,7 +328,7 @@ class Visit(Generic[State, Settings]):
             if rest is None and self.state is None:
                 return self._vanished(record) if mine else Outcome.COMPLIANT
             if rest and refused.todo:
-                rest = Violation(violation.what, todo=f"{refused.todo} AWS said: {refused.why}")
+                rest = Violation(rest.what, todo=f"{refused.todo} AWS said: {refused.why}")
             if rest is None or not rest.fix or rest.later or self._audit_reason(rest):
                 if rest and not mine:
                     return self._left(Outcome.DEFERRED if rest.later else Outcome.ESCALATED)
