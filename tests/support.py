@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.loaders import Loader, create_loader
 from holdfast import Aws, Place
@@ -166,6 +168,21 @@ def world(guardrail: str, settings: Mapping[str, Any] | None = None, **shared: A
     defaults = Defaults({"mode": "enforce"} | shared, settings or {})
     topic = f"arn:aws:sns:{REGION}:{ME}:security"
     return World(guardrail, aws, Ledger(aws, "holdfast"), topic, defaults, Parameters(aws))
+
+
+def at_home(here: World, bucket: str, region: str) -> None:
+    """S3 as it is for a bucket of another Region: 301 with where it is (S3 API, "Error responses"). moto knows all."""
+
+    def moved(request: Any, **_: Any) -> Any:
+        if f"/{bucket}" not in request.url or f".{region}." in request.url:
+            return None
+        headers: Any = HTTPHeaders()
+        headers["x-amz-bucket-region"] = region
+        answer: Any = AWSResponse(request.url, 301, headers, None)
+        answer._content = b"<Error><Code>PermanentRedirect</Code></Error>"
+        return answer
+
+    here.aws.session.register("before-send.s3", moved)
 
 
 def run(

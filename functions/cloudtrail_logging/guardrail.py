@@ -22,7 +22,20 @@ from typing import Annotated, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from holdfast import Arn, Aws, BadEvent, Case, Event, Guardrail, Value, Violation, first, unless
-from holdfast.trail import COVERS, LOGS, SENDS, Trail, bare, blind, calls, known_owned, live, owned, widened
+from holdfast.trail import (
+    COVERS,
+    LOGS,
+    SENDS,
+    Trail,
+    bare,
+    blind,
+    bucket_policy,
+    calls,
+    known_owned,
+    live,
+    owned,
+    widened,
+)
 
 TRAIL = re.compile(r"trail/[A-Za-z0-9][A-Za-z0-9._-]{1,126}[A-Za-z0-9]")
 
@@ -89,9 +102,9 @@ def baseline(case: Known) -> Trail | None:
 
 def obstacle(known: Trail, aws: Aws) -> str:
     """Why CloudTrail could not, or should not, send where it sent. S3 denies access to another account's bucket."""
-    s3, bucket, key = aws.client("s3"), known.sends["S3BucketName"], known.sends["KmsKeyId"]
+    bucket, key = known.sends["S3BucketName"], known.sends["KmsKeyId"]
     absent = "NoSuchBucket NoSuchBucketPolicy AccessDenied"
-    if unless(absent, s3.get_bucket_policy, Bucket=bucket) is None:
+    if unless(absent, bucket_policy, bucket, aws) is None:
         return f"bucket {bucket} is missing, another account's, closed to Holdfast, or lets CloudTrail not write"
     if not key:
         return ""

@@ -220,7 +220,7 @@ handler = Guardrail(
     stuck={
         # For every caller a key's own policy has the first word (KMS developer guide, "Key policies").
         "AccessDeniedException": (
-            "The key's policy does not let Holdfast in, or a policy of the organisation denies it. Let it in, or see to "
+            "The key's policy does not let Holdfast in, or the organisation denies it. Let it in, or see to "
             "the key yourself: after its waiting period a key that is scheduled for deletion can't be brought back."
         )
     },

@@ -28,6 +28,7 @@ from typing import Annotated, Any, Literal
 
 from botocore.exceptions import ClientError
 from holdfast import (
+    NO_BUCKET,
     SHUT_OUT,
     ApiCall,
     Arn,
@@ -276,6 +277,6 @@ handler = Guardrail(
     read=read,
     evaluate=evaluate,
     inventory=buckets,
-    missing=frozenset({"NoSuchBucket"}),
+    missing=NO_BUCKET,
     stuck={"AccessDenied": SHUT_OUT},
 )

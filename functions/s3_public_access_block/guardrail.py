@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from holdfast import (
+    NO_BUCKET,
     SHUT_OUT,
     ApiCall,
     Arn,
@@ -141,6 +142,6 @@ handler = Guardrail(
     read=read,
     evaluate=evaluate,
     inventory=inventory,
-    missing=frozenset({"NoSuchBucket"}),
+    missing=NO_BUCKET,
     stuck={"AccessDenied": SHUT_OUT},
 )

@@ -25,6 +25,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from holdfast import (
+    NO_BUCKET,
     ApiCall,
     Arn,
     Aws,
@@ -285,7 +286,7 @@ handler = Guardrail(
     read=read,
     evaluate=evaluate,
     inventory=buckets,
-    missing=frozenset({"NoSuchBucket"}),
+    missing=NO_BUCKET,
     stuck={
         "AccessDenied": "S3 refused the merged policy: it is public, which is blocked; or the old one denies Holdfast "
         "(then as root: aws s3api delete-bucket-policy, or aws sts assume-root with S3UnlockBucketPolicy).",

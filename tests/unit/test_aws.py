@@ -3,13 +3,15 @@
 import ssl
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 from holdfast import ApiCall, Aws, buckets, unless
-from holdfast.aws import Rejected, WriteRefused, roots
+from holdfast.aws import ELSEWHERE, Rejected, WriteRefused, error_code, roots
+from holdfast.trail import bucket_policy
 from holdfast_cli import project
 from moto import mock_aws
-from support import HERE, ME
+from support import HERE, ME, at_home, world
 
 
 @pytest.fixture
@@ -63,6 +65,30 @@ def test_directory_buckets_do_not_know_the_owners_header() -> None:
     with pytest.raises(ClientError):
         noted.client("s3").get_bucket_encryption(Bucket="fast--euw1-az1--x-s3")
     assert ["x-amz-expected-bucket-owner" in request["headers"] for request in seen] == [False]
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("call", ["get_bucket_policy", "put_bucket_policy"])
+def test_no_bucket_is_followed_to_another_region(call: str) -> None:
+    here = world("s3-vpc-only-policy")
+    at_home(here, "far", "eu-central-1")
+    for _ in range(2):  # botocore remembers where it was sent
+        with pytest.raises(ClientError) as refused:
+            here.aws.apply(
+                ApiCall("s3", call, {"Bucket": "far"} | ({"Policy": "{}"} if call.startswith("put") else {}))
+            )
+        assert error_code(refused.value) == ELSEWHERE
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_trails_bucket_is_asked_for_where_it_is() -> None:
+    boto3.client("s3", "eu-central-1").create_bucket(
+        Bucket="far", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    boto3.client("s3", "eu-central-1").put_bucket_policy(Bucket="far", Policy="{}")
+    here = world("cloudtrail-logging")
+    at_home(here, "far", "eu-central-1")
+    assert bucket_policy("far", here.aws)["Policy"] == "{}"
 
 
 def test_a_batch_that_was_half_taken_is_an_error(aws: Aws) -> None:

@@ -5,7 +5,7 @@ import gc
 # Nothing that is imported now is garbage; looking for some takes a twelfth of a cold start.
 gc.disable()
 
-from holdfast.aws import SHUT_OUT, Aws, buckets, unless
+from holdfast.aws import NO_BUCKET, SHUT_OUT, Aws, buckets, unless
 from holdfast.event import Actor, Arn, BadEvent, Event, Place, first, listed, mapping
 from holdfast.guardrail import Guardrail, NoSettings
 from holdfast.model import ApiCall, Case, Violation
@@ -17,6 +17,7 @@ gc.freeze()  # or the collector would go through all of it at once
 gc.enable()
 
 __all__ = [
+    "NO_BUCKET",
     "SHUT_OUT",
     "Actor",
     "ApiCall",

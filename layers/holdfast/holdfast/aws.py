@@ -30,6 +30,8 @@ SHUT_OUT = (
     "Something denies Holdfast's role: the bucket's policy, or one of the organisation. Take that out. "
     "(Or the bucket is another account's by now.)"
 )
+ELSEWHERE = "PermanentRedirect"  # S3's own code for it; `Region` beside it in the error is where the bucket is
+NO_BUCKET = frozenset({"NoSuchBucket", ELSEWHERE})  # for a guardrail: not there, or not here
 READS = ("Get", "List", "Describe", "Head", "Lookup", "Query")
 _planned: ContextVar[bool] = ContextVar("planned", default=False)
 
@@ -46,7 +48,8 @@ class Aws(TypedClients):
     """Clients that read, typed like boto3's: `aws.client("kms").describe_key(…)`.
 
     Any operation that is not a read is refused with WriteRefused; only `apply` makes writes. S3 calls carry
-    ExpectedBucketOwner, so that a bucket which was deleted and made again by somebody else is never touched.
+    ExpectedBucketOwner, so that a bucket which was deleted and made again by somebody else is never touched; for one
+    that is in another Region than the client they raise ClientError, ELSEWHERE.
     """
 
     def __init__(self, here: Place, config: Config | None = None) -> None:
@@ -56,6 +59,7 @@ class Aws(TypedClients):
         self.session = _session()
         self.session.register("before-call", self._inward_only)
         self.session.register("provide-client-params.s3", self._own_buckets_only)
+        self.session.register("before-sign.s3", _here_only)
         defaults = Config(
             retries={"mode": "adaptive", "total_max_attempts": 4},
             connect_timeout=2,
@@ -104,6 +108,14 @@ class Aws(TypedClients):
         if not takes_owner or str(params.get("Bucket", "")).endswith("--x-s3"):
             return params
         return {"ExpectedBucketOwner": self.here.account, **params}
+
+
+def _here_only(**happening: Any) -> None:
+    """By itself botocore follows a bucket to its Region; there another stack's settings and exemptions hold."""
+    there = happening["request"].context.get("signing", {}).get("region", happening["region_name"])
+    if there != happening["region_name"]:
+        error: Any = {"Code": ELSEWHERE, "Message": f"the bucket is in {there}", "Region": there}
+        raise ClientError({"Error": error}, happening["operation_name"])
 
 
 def _session() -> botocore.session.Session:

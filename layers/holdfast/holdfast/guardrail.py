@@ -137,10 +137,10 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
             return choices, None
 
     def hints(self, event: Event, world: World) -> Iterable[Arn]:
-        """Where to look. Raises BadEvent for a target that is not one of this guardrail's, or is oddly written."""
+        """Where to look. Raises BadEvent for what a call touched if this guardrail has no such targets."""
         if event.is_call:
             touched = [found for target in self.targets(event) for found in self.related(target, world.aws)]
-            return list(self._ours(touched, world))
+            return list(self._ours(touched, world, is_call=True))
         if event.name == LOOK:
             return list(self._ours(event.looks_at or (), world))
         return self._everything(world)
@@ -182,14 +182,16 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
                 if event.is_call:
                     raise Unfinished(f"{event.name} touched more than there was time for")
 
-    def _ours(self, targets: Iterable[Arn], world: World) -> Iterator[Arn]:
+    def _ours(self, targets: Iterable[Arn], world: World, *, is_call: bool = False) -> Iterator[Arn]:
         for target in dict.fromkeys(targets):
             if target.account not in ("", world.here.account):
                 telemetry.logger.info("not ours", extra={"target": target})
             elif self.fits(target, world.here):
                 yield target
-            else:
+            elif is_call:
                 raise BadEvent(f"{world.guardrail} does not guard {target[:200]}")
+            else:  # anybody may ask for a look, and one that is none must not keep the others from being looked at
+                telemetry.logger.warning("not guarded", extra={"target": target[:200]})
 
     def fits(self, target: Arn, here: Place) -> bool:
         """True for the one way in which a thing that this guardrail covers is written.

@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from holdfast.aws import Aws, error_code
+from holdfast.aws import ELSEWHERE, Aws, error_code
 from holdfast.event import Arn, Place
 from holdfast.model import ApiCall
 from holdfast.value import Value
@@ -126,13 +126,24 @@ def owned(trail: Trail, known: Trail | None, aws: Aws) -> bool | None:
     if was is False or not bucket:
         return was
     try:
-        aws.client("s3").get_bucket_policy(Bucket=bucket)
+        bucket_policy(bucket, aws)
     except ClientError as error:
         refused = error_code(error) in REFUSED and "explicit deny" not in str(error)
         return False if refused else was
     except BotoCoreError:
         return was
     return True
+
+
+def bucket_policy(bucket: str, aws: Aws) -> Any:
+    """GetBucketPolicy's answer; a trail's bucket may be in any Region."""
+    try:
+        return aws.client("s3").get_bucket_policy(Bucket=bucket)
+    except ClientError as error:
+        if error_code(error) != ELSEWHERE:
+            raise
+        there: Any = error.response["Error"]
+        return aws.client("s3", there["Region"]).get_bucket_policy(Bucket=bucket)
 
 
 def _stamp(time: datetime | None) -> str:

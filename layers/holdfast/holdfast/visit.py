@@ -113,6 +113,8 @@ class Visit(Generic[State, Settings]):
         if not self.event.is_call:
             self.page.must_be_known()  # a look changes nothing of which nobody knows whether it may be so
         self.case = self._case()
+        if not (self.event.is_call or self.page.rev) and self.target.region not in ("", self.world.here.region):
+            return Outcome.COMPLIANT  # anybody may ask for a look; other settings hold there
         self.state, violation = self._look()
         if self._is_over():
             self._settle(violation)
