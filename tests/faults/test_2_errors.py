@@ -94,9 +94,14 @@ def recover(scene: Scene) -> None:
     """Lambda's retry, the watch while something is open, and the next sweep where AWS's word was taken for it."""
     if scene.runs[-1].failed:
         assert not scene.again().failed
-    for _ in range(20):
-        if still_open():
-            scene.tick()
+    wait(scene)
     if not scene.settled:
         scene.clock.shift(DAY)
         scene.deliver(sweep(), id="sweep")
+        wait(scene)
+
+
+def wait(scene: Scene) -> None:
+    for _ in range(20):
+        if still_open():
+            scene.tick()
