@@ -305,6 +305,18 @@ def test_stale_settings_are_used_and_said_to_be_stale(caplog: pytest.LogCaptureF
     assert "settings are stale" in caplog.messages
 
 
+def test_what_was_audited_excuses_nothing_worse() -> None:
+    good = replace(TOY, baseline=None)
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        handle(sweep(), handler=good, mode="audit")
+        clock.shift(86_400)
+        set_flag("bad")
+        assert handle(handler=good, mode="audit").outcome == "audited"
+        assert handle(sweep(), handler=good).outcome == "audited"
+        set_flag("stubborn")
+        assert handle(sweep(), handler=good).outcome == "remediated"
+
+
 def test_the_lease_of_a_dead_run_ends_and_a_look_tells_what_it_fixed() -> None:
     set_flag("bad")
     with pytest.raises(Died):

@@ -355,6 +355,19 @@ def test_what_a_look_has_no_time_for_goes_back_to_the_bus() -> None:
     assert targets_asked() == buckets[1:]
 
 
+def test_what_lambda_brings_again_goes_back_to_the_bus_once() -> None:
+    """Each attempt at a look that is slow and fails would else ask for the rest, and each of those again."""
+    buckets = many_buckets(5)
+    event, late = look(GUARDRAIL, *buckets), START + MARGIN + RESERVE - 1
+    with pytest.raises(Died):
+        run(GUARDRAIL, event, SETTINGS, ends=late, hook=die_at("PutEvents", 1))
+    for _ in range(3):
+        assert list(run(GUARDRAIL, event, SETTINGS, ends=late).outcomes) == buckets[:1]
+    assert targets_asked() == buckets[1:]
+    run(GUARDRAIL, event, SETTINGS, ends=late, delivery="delivery-2")
+    assert targets_asked() == buckets[1:]
+
+
 def test_a_sweep_with_no_time_left_is_finished_by_looks() -> None:
     buckets = many_buckets(5)
     run(GUARDRAIL, sweep(), SETTINGS, ends=START)

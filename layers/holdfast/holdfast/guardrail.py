@@ -172,15 +172,19 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
     def _in_time(self, targets: Iterable[Arn], event: Event, world: World, delivery: Delivery) -> Iterator[Arn]:
         """As much as there is time for; the rest goes back to the bus, so that each run gets further.
 
-        What is left of a call is looked at without its actor: better than not before Lambda tries again.
+        Once for all of Lambda's attempts: looks that are slow and fail would multiply. What is left of a call is looked
+        at without its actor: better than not before Lambda tries again.
         """
         remaining = iter(targets)
         for target in remaining:
             yield target
             if delivery.is_ending and (rest := next(remaining, None)):
-                _ask(chain([rest], remaining), world)
+                if not world.ledger.was_handed_on(world.guardrail, delivery.id):
+                    _ask(chain([rest], remaining), world)
+                    world.ledger.hand_on(world.guardrail, delivery.id)
                 if event.is_call:
                     raise Unfinished(f"{event.name} touched more than there was time for")
+                return
 
     def _ours(self, targets: Iterable[Arn], world: World, *, is_call: bool = False) -> Iterator[Arn]:
         for target in dict.fromkeys(targets):

@@ -14,7 +14,8 @@ A page is one DynamoDB item, so the whole memory of a target costs one read:
 What is known of a guardrail as a whole lies under its `#survey`, the clocks of the watch under `watch`.
 History has a partition of its own, `<guardrail>#history`, since every sweep reads all of the guardrail's: closed
 records, `<target>#record#<id>`, which expire, and versions of baselines, `<target>#baseline#<version>`.
-What one actor broke within an hour is counted under `actor`, `<ARN>#<hour>`.
+What one actor broke within an hour is counted under `actor`, `<ARN>#<hour>`; which deliveries had more than there was
+time for, and asked for looks at the rest, stands under `handed-on`.
 The ledger is not a lock on safety: when DynamoDB fails the page is `lost`, fixes and messages go ahead, and the
 invocation fails at the end.
 """
@@ -40,6 +41,7 @@ PENDING = {"S": "pending"}
 SURVEY = "#survey"
 HISTORY = "#history"
 ACTOR = "actor"
+HANDED_ON = "handed-on"
 WATCH = "watch"
 STANDING = (Outcome.AUDITED, Outcome.EXEMPT, Outcome.ESCALATED)
 DAY = 86_400
@@ -172,6 +174,17 @@ class Ledger(Value):
         except (ClientError, BotoCoreError):
             return 0
         return int(answer["Attributes"]["fixes"]["N"])
+
+    def was_handed_on(self, guardrail: str, delivery: str) -> bool:
+        """Whether an earlier attempt at this delivery has asked for looks at what it had no time for."""
+        return bool(self._numbers(HANDED_ON, f"{guardrail}#{delivery}"))
+
+    def hand_on(self, guardrail: str, delivery: str) -> None:
+        self._update(
+            Key=_key(HANDED_ON, f"{guardrail}#{delivery}"),
+            UpdateExpression="SET expires = :later",
+            ExpressionAttributeValues={":later": {"N": str(now() + DAY)}},
+        )
 
     def survey_ends(self, guardrail: str) -> int:
         """Until when what a sweep finds counts as older than Holdfast; 0 if there was no sweep yet."""

@@ -279,7 +279,7 @@ class Visit(Generic[State, Settings]):
     def _audited(self, violation: Violation) -> Outcome | None:
         if reason := self._audit_reason(violation):
             return self._conclude(violation, Outcome.AUDITED, reason)
-        if not self.event.is_call and not self.choices.shared.remediate_existing and self._stood_before():
+        if not self.event.is_call and not self.choices.shared.remediate_existing and self._stood_before(violation):
             reason = "it was so before Holdfast enforced, and remediate_existing is off"
             return self._conclude(violation, Outcome.AUDITED, reason)
         return None
@@ -288,12 +288,13 @@ class Visit(Generic[State, Settings]):
         mode = self.choices.mode(self.world.guardrail)
         return "the mode is audit" if mode == "audit" else violation.audit_only
 
-    def _stood_before(self) -> bool:
+    def _stood_before(self, violation: Violation) -> bool:
+        """What was only audited, or was there at first sight; what came to be wrong since then was not."""
         page = self.page
         if page.open or page.lost:
             return False
         if page.told:
-            return page.told.outcome == Outcome.AUDITED.value
+            return page.told == Told(Outcome.AUDITED.value, violation.what)
         if page.baseline:
             return False  # it was seen to be right
         return now() < self.world.ledger.survey_ends(self.world.guardrail)
@@ -534,7 +535,7 @@ class Visit(Generic[State, Settings]):
             since = f"{self.event.actor} has changed it since, and may"
             self._tell(replace(opened, outcome=Outcome.COMPLIANT.value, reason=since, closed=now()))
             fresh = self._by_this_call(fresh)
-        surveyed = not self.event.is_call and self.page.told is None and self._stood_before()
+        surveyed = not self.event.is_call and self.page.told is None and self._stood_before(violation)
         quiet = surveyed and not alarm
         if not (quiet or outcome is Outcome.COMPLIANT or (opened and not (baseline or allowed))):
             # of runs at the same time one tells, and nobody undoes what may be so from now on, should this one die
