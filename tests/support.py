@@ -173,7 +173,8 @@ def world(guardrail: str, settings: Mapping[str, Any] | None = None, **shared: A
 def at_home(here: World, bucket: str, region: str) -> None:
     """S3 as it is for a bucket of another Region: 301 with where it is (S3 API, "Error responses"). moto knows all."""
 
-    def moved(request: Any, **_: Any) -> Any:
+    def moved(**happening: Any) -> Any:
+        request = happening["request"]
         if f"/{bucket}" not in request.url or f".{region}." in request.url:
             return None
         headers: Any = HTTPHeaders()

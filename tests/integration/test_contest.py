@@ -10,7 +10,9 @@ import time_machine
 from holdfast import Violation
 from holdfast.visit import BY_OTHERS
 from holdfast_cli import project
-from support import MALLORY, ME, Result, account, call, exempt, heard, items, look, make_bucket, run, still_open
+from incidents import cloudtrail_logging as trails
+from incidents.cloudtrail_logging import bucket
+from support import MALLORY, ME, Result, account, call, exempt, heard, items, look, make_bucket, run, still_open, sweep
 
 ID = "s3-default-encryption"
 TARGET = "arn:aws:s3:::lake"
@@ -80,8 +82,79 @@ def test_what_is_wrong_when_a_fight_is_over_is_not_said_to_be_in_order(clock: ti
     heard()
     clock.move_to(due())
     assert tick(5, modes={ID: "audit"}).outcome == "audited"
-    assert heard() == []
+    (told,) = heard()
+    assert (told["outcome"], told["actor"]["arn"]) == ("escalated", "")
+    assert told["what"].startswith(
+        "nobody had broken it for an hour, and now it is broken again; before that it was put"
+    )
     assert due() == 0
+
+
+def test_what_is_gone_when_a_fight_is_over_is_not_said_to_be_in_order(clock: time_machine.Traveller) -> None:
+    for number in range(3):
+        strike(number)
+    heard()
+    boto3.client("s3").delete_bucket(Bucket="lake")
+    clock.move_to(due())
+    assert tick(5).outcome == "compliant"
+    (told,) = heard()
+    assert told["what"].startswith("it is gone by now; before that it was put right 3 times")
+
+
+def test_who_comes_late_to_a_fight_is_told_once(clock: time_machine.Traveller) -> None:
+    for number in range(4):
+        strike(number)
+    heard()
+    for number in range(4, 7):
+        strike(number, actor=OWNER)
+    assert [message["actor"]["arn"] for message in heard()] == [OWNER]
+
+
+def test_who_broke_it_in_a_fight_is_told_though_it_is_broken_again_before_the_watch_looks(
+    clock: time_machine.Traveller,
+) -> None:
+    for number in range(9):
+        strike(number, actor=f"arn:aws:iam::{ME}:user/decoy-{number}")
+    heard()
+    clock.shift(3601)
+    strike(9)
+    ended, began = heard()
+    assert ("broken again" in ended["what"], "decoy-4 (1), others (4)" in ended["what"]) == (True, True)
+    assert (began["outcome"], began["actor"]["arn"]) == ("remediated", MALLORY)
+
+
+def test_another_kind_of_break_is_told_within_a_fight(clock: time_machine.Traveller) -> None:
+    kms = boto3.client("kms")
+    key = kms.create_key()["KeyMetadata"]
+    guardrail = "kms-key-deletion"
+    run(guardrail, look(guardrail, key["Arn"]), delivery="look")
+    for number in range(4):
+        kms.disable_key(KeyId=key["KeyId"])
+        event = call("kms", "DisableKey", {"keyId": key["Arn"]}, id=f"event-{number}")
+        assert run(guardrail, event, delivery=f"delivery-{number}").outcome == "remediated"
+    heard()
+    kms.schedule_key_deletion(KeyId=key["KeyId"])
+    event = call("kms", "ScheduleKeyDeletion", {"keyId": key["Arn"]}, id="event-9")
+    assert run(guardrail, event, delivery="delivery-9").outcome == "remediated"
+    (message,) = heard()
+    assert message["what"].startswith("the key is scheduled for deletion")
+
+
+def test_a_fight_whose_fixes_leave_something_is_told_once_too(clock: time_machine.Traveller) -> None:
+    trails.trail()
+    run(trails.ID, sweep("first"), delivery="sweep")
+    clock.shift(86_400)
+    bucket("other")
+    trails.update(S3BucketName="other")
+    run(trails.ID, call("cloudtrail", "UpdateTrail", {"name": "audit"}), delivery="update")
+    heard()
+    for number in range(9):
+        clock.shift(60)
+        trails.stop()
+        event = call("cloudtrail", "StopLogging", {"name": "audit"}, id=f"stop-{number}")
+        assert run(trails.ID, event, delivery=f"stop-{number}").outcome == "escalated"
+        assert trails.found()["logging"]
+    assert ["It was put right 3 times" in message["reason"] for message in heard()] == [False, False, True]
 
 
 def test_an_exemption_that_a_fight_led_to_is_looked_at_when_it_ends(clock: time_machine.Traveller) -> None:
@@ -196,6 +269,22 @@ def test_what_one_actor_breaks_past_the_limit_waits_and_a_person_is_asked_once(c
         run(ID, look(ID, target), KMS, delivery=f"tick-{number}", fixes_per_actor=3)
     assert [algorithm(f"lake-{n}") for n in range(6)] == ["aws:kms"] * 6
     assert still_open() == []
+
+
+def test_that_an_actor_is_made_to_wait_is_told_though_that_fails_at_first(clock: time_machine.Traveller) -> None:
+    def down(world: Any) -> None:
+        def refuse(**_: Any) -> None:
+            raise ConnectionError
+
+        world.aws.session.register("before-call.sns", refuse)
+
+    strike(0, fixes_per_actor=1)
+    heard()
+    make_bucket("pond")
+    with pytest.raises(ExceptionGroup):
+        strike(1, "pond", fixes_per_actor=1, hook=down)
+    assert strike(1, "pond", fixes_per_actor=1).outcome == "deferred"
+    assert [message["reason"] for message in heard()] == [f"{MALLORY} broke more than 1 things within an hour"]
 
 
 def test_a_fix_that_a_run_died_in_does_not_wait_behind_what_else_its_actor_broke(clock: time_machine.Traveller) -> None:

@@ -279,9 +279,44 @@ def test_a_record_that_is_too_large_is_kept_without_its_bulk(ledger: Ledger) -> 
 
 def test_the_fixes_that_an_actor_caused_are_counted_by_the_hour(ledger: Ledger) -> None:
     hour = START // HOUR
-    assert [ledger.count(MALLORY, hour), ledger.count(MALLORY, hour), ledger.count(MALLORY, hour + 1)] == [1, 2, 1]
+    assert [ledger.count(MALLORY, each) for each in (hour, hour, hour + 1)] == [(1, 0), (2, 0), (1, 0)]
     assert item(f"{MALLORY}#{hour}", "actor") == {"fixes": "2", "expires": str((hour + 2) * HOUR)}
-    assert broken().count(MALLORY, hour) == 0
+    ledger.note_told(MALLORY, hour, 2)
+    assert ledger.count(MALLORY, hour) == (3, 2)
+    assert broken().count(MALLORY, hour) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("write", "code"), [("UpdateItem", ""), ("TransactWriteItems", "TransactionCanceledException")]
+)
+def test_a_conflict_with_another_transaction_is_no_lost_ledger(ledger: Ledger, write: str, code: str) -> None:
+    """moto has none (DynamoDB guide, "Transaction conflict handling": UpdateItem and TransactWriteItems)."""
+    conflicts = [1, 1]
+
+    def conflict(**_: Any) -> None:
+        if conflicts:
+            conflicts.pop()
+            error: Any = {"Error": {"Code": code or "TransactionConflictException", "Message": "ongoing"}}
+            reasons = {"CancellationReasons": [{"Code": "None"}, {"Code": "TransactionConflict"}]}
+            raise ClientError(error | (reasons if code else {}), write)
+
+    ledger.aws.session.register(f"before-call.dynamodb.{write}", conflict)
+    found = page(ledger)
+    if code:
+        found.inherit(Baseline(1, "x"))
+    else:
+        found.keep(NOBODY, 0)
+    assert (found.lost, found.rev, page(ledger).rev, conflicts) == (None, 1, 1, [])
+
+
+def test_a_write_that_conflicts_again_and_again_is_left_to_the_next_look(ledger: Ledger) -> None:
+    def conflict(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "TransactionConflictException", "Message": "ongoing"}}, "UpdateItem")
+
+    ledger.aws.session.register("before-call.dynamodb.UpdateItem", conflict)
+    found = page(ledger)
+    with pytest.raises(Moved):
+        found.keep(NOBODY, 0)
 
 
 def test_only_what_is_due_is_asked_for_and_not_at_once_again(ledger: Ledger) -> None:

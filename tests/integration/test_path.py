@@ -783,7 +783,7 @@ def test_what_stays_wrong_after_the_fix_of_a_sweep_is_told() -> None:
     assert (message["todo"], message["left"]) == ("Still: rest. Do the rest.", {"value": "half"})
 
 
-def test_what_was_mended_is_known_as_good_and_what_was_not_is_no_fix() -> None:
+def test_a_fix_that_leaves_something_is_counted_and_what_aws_refused_is_none() -> None:
     set_flag("bad")
     assert handle().outcome == "remediated"
     assert pages()[TARGET]["baseline"]["state"] == {"value": "good"}
@@ -791,7 +791,15 @@ def test_what_was_mended_is_known_as_good_and_what_was_not_is_no_fix() -> None:
     set_flag("bad")
     rest = lambda s, c: evaluate(s, c) if s.value == "bad" else Violation("rest")  # noqa: E731
     assert handle(event(id="event-2"), handler=replace(TOY, evaluate=rest), delivery="d2").outcome == "escalated"
-    assert pages()[TARGET]["contest"]["fixes"] == 1
+    assert pages()[TARGET]["contest"]["fixes"] == 2
+    set_flag("bad")
+    refused = handle(
+        event(id="event-3"),
+        handler=replace(TOY, stuck={"Ruled": "Ask."}),
+        delivery="d3",
+        hook=refusing("Ruled", "PutParameter"),
+    )
+    assert (refused.outcome, pages()[TARGET]["contest"]["fixes"]) == ("escalated", 2)
 
 
 def test_for_how_long_it_was_broken_is_counted_from_the_call_or_from_when_it_was_found() -> None:

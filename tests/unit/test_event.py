@@ -263,6 +263,12 @@ def test_a_look_has_targets_and_no_actor() -> None:
     assert (event.looks_at, event.is_call, event.trusted_actor) == ((Arn("arn:aws:s3:::lake"),), False, "")
 
 
+def test_what_tells_of_the_actor_is_no_longer_than_aws_makes_it() -> None:
+    """Whoever may invoke the function may write a megabyte, which neither ledger nor topic would take."""
+    actor = Actor.parse({"userIdentity": {"arn": "x" * 9999, "principalId": "y" * 9999}, "userAgent": "z" * 9999})
+    assert {len(actor.arn), len(actor.principal), len(actor.agent)} == {2048}
+
+
 def test_only_aws_is_believed_about_the_actor() -> None:
     raw = call("s3", "CreateBucket", {"bucketName": "lake"})
     assert Event.parse(raw, HERE).trusted_actor

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from holdfast.contest import CALM, FOUGHT_OVER, HOUR, NAMED, OTHERS, Contest, fixed, owner, tried
+from holdfast.contest import CALM, FOUGHT_OVER, HOUR, KIND, NAMED, OTHERS, Contest, fixed, owner, tried
 from holdfast.event import Actor
 
 NOW = 1_800_000_000 - 1_800_000_000 % HOUR
 MALLORY = Actor(arn="arn:aws:iam::123456789012:user/mallory")
+EVE = Actor(arn="arn:aws:iam::123456789012:user/eve")
 BEGUN = Contest(NOW, NOW, NOW // HOUR, tries=1)
 
 
@@ -25,22 +26,43 @@ def test_tries_are_counted_by_the_hour_of_the_clock() -> None:
     assert (late.tries_at(NOW + HOUR - 1), late.tries_at(NOW + HOUR), late.tries_at(NOW - 1)) == (7, 0, 0)
 
 
-def test_of_a_fight_that_is_over_nothing_is_left() -> None:
-    fought = replace(BEGUN, fixes=9, unsafe=99, actors={"x": 9})
-    assert tried(fought, NOW + CALM - 1).fixes == 9
-    assert tried(fought, NOW + CALM) == Contest(NOW + CALM, NOW + CALM, (NOW + CALM) // HOUR, tries=1)
-    assert fought.ends == NOW + CALM
+def test_of_what_was_no_fight_nothing_is_left_after_an_hour() -> None:
+    few = replace(BEGUN, fixes=FOUGHT_OVER - 1, unsafe=99, actors={"x": 2})
+    assert tried(few, NOW + CALM - 1).fixes == FOUGHT_OVER - 1
+    assert tried(few, NOW + CALM) == Contest(NOW + CALM, NOW + CALM, (NOW + CALM) // HOUR, tries=1)
+    assert few.ends == NOW + CALM
+
+
+def test_a_fight_goes_on_until_its_end_is_told() -> None:
+    assert tried(replace(BEGUN, fixes=FOUGHT_OVER), NOW + CALM).fixes == FOUGHT_OVER
+
+
+def test_of_a_fight_what_is_new_is_told_five_times() -> None:
+    fought = replace(BEGUN, fixes=FOUGHT_OVER, actors={str(MALLORY): 3}, kinds=("open",))
+    assert fought.has_told(MALLORY, "open")
+    assert not replace(fought, fixes=FOUGHT_OVER - 1).has_told(MALLORY, "open")
+    assert not fought.has_told(MALLORY, "gone")
+    assert not fought.has_told(EVE, "open")
+    assert replace(fought, kinds=tuple("abcde")).has_told(MALLORY, "gone")
+    assert replace(fought, actors=dict.fromkeys("abcde", 1)).has_told(EVE, "open")
+
+
+def test_kinds_of_break_are_told_apart_by_how_they_begin() -> None:
+    contest = BEGUN
+    for what in ("a" * KIND + "1", "a" * KIND + "2", *"bcdefg"):
+        contest = fixed(contest, MALLORY, what, NOW, NOW)
+    assert contest.kinds == ("a" * KIND, *"bcde")
 
 
 def test_a_fix_counts_who_broke_it_and_for_how_long_it_was_broken() -> None:
-    once = fixed(BEGUN, MALLORY, NOW - 2.6, NOW + 1)
-    assert once == replace(BEGUN, last=NOW + 1, fixes=1, unsafe=4, actors={str(MALLORY): 1})
-    again = fixed(once, MALLORY, NOW + 1.0, NOW + 4)
+    once = fixed(BEGUN, MALLORY, "open", NOW - 2.6, NOW + 1)
+    assert once == replace(BEGUN, last=NOW + 1, fixes=1, unsafe=4, actors={str(MALLORY): 1}, kinds=("open",))
+    again = fixed(once, MALLORY, "open", NOW + 1.0, NOW + 4)
     assert (again.fixes, again.unsafe, again.actors) == (2, 7, {str(MALLORY): 2})
 
 
 def test_a_break_that_seems_to_come_after_its_fix_takes_no_time_away() -> None:
-    assert fixed(replace(BEGUN, unsafe=5), MALLORY, NOW + 60, NOW).unsafe == 5
+    assert fixed(replace(BEGUN, unsafe=5), MALLORY, "open", NOW + 60, NOW).unsafe == 5
 
 
 def test_it_is_fought_over_from_the_third_fix() -> None:
@@ -50,7 +72,7 @@ def test_it_is_fought_over_from_the_third_fix() -> None:
 def test_a_few_actors_are_named_and_the_rest_counted_together() -> None:
     contest = BEGUN
     for number in (*range(NAMED + 2), 0):
-        contest = fixed(contest, Actor(arn=f"actor-{number}"), NOW, NOW)
+        contest = fixed(contest, Actor(arn=f"actor-{number}"), "open", NOW, NOW)
     assert contest.actors == {"actor-0": 2, **{f"actor-{n}": 1 for n in range(1, NAMED)}, OTHERS: 2}
 
 

@@ -10,7 +10,8 @@ from holdfast.value import Value
 HOUR = 3600
 CALM = HOUR  # seconds without a fix after which a fight is over
 FOUGHT_OVER = 3  # fixes: one message then says it all, until it is over
-NAMED = 5  # actors that are counted by name
+NAMED = 5  # actors that are counted by name, and kinds of break that are told of within a fight
+KIND = 200  # letters by which kinds of break are told apart
 OTHERS = "others"
 # What deploys things and puts them back, by what CloudTrail shows of it in `invokedBy` or `userAgent`.
 OWNERS = {
@@ -30,7 +31,7 @@ class Contest(Value):
     """The fixes of one target that had less than an hour between them. Times are epoch seconds.
 
     `tries` is how often a fix was begun in the clock hour that began at `hour`, `unsafe` for how many seconds the
-    target was broken in all, `actors` who broke it how often.
+    target was broken in all, `actors` who broke it how often, `kinds` what was wrong.
     """
 
     since: int
@@ -40,6 +41,13 @@ class Contest(Value):
     fixes: int = 0
     unsafe: int = 0
     actors: Mapping[str, int] = field(default_factory=dict)
+    kinds: tuple[str, ...] = ()
+
+    def has_told(self, actor: Actor, what: str) -> bool:
+        """True when there is a fight, and neither who broke it nor what is wrong is news, or too much was."""
+        new_actor = str(actor) not in self.actors and len(self.actors) < NAMED
+        new_kind = what[:KIND] not in self.kinds and len(self.kinds) < NAMED
+        return self.is_fought and not (new_actor or new_kind)
 
     @property
     def is_fought(self) -> bool:
@@ -59,13 +67,14 @@ class Contest(Value):
 
 
 def tried(contest: Contest | None, now: int) -> Contest:
-    """One more fix begins; of a fight that is over nothing is left."""
-    current = contest if contest and now < contest.ends else Contest(now, now)
+    """One more fix begins; of what was no fight nothing is left after an hour."""
+    current = contest if contest and (now < contest.ends or contest.is_fought) else Contest(now, now)
     return replace(current, hour=now // HOUR, tries=current.tries_at(now) + 1, last=now)
 
 
-def fixed(contest: Contest, actor: Actor, broken: float, now: int) -> Contest:
+def fixed(contest: Contest, actor: Actor, what: str, broken: float, now: int) -> Contest:
     """One more fix was made, of what the actor broke at `broken`."""
+    kinds = dict.fromkeys((*contest.kinds, what[:KIND]))
     name = str(actor) if str(actor) in contest.actors or len(contest.actors) < NAMED else OTHERS
     return replace(
         contest,
@@ -73,6 +82,7 @@ def fixed(contest: Contest, actor: Actor, broken: float, now: int) -> Contest:
         fixes=contest.fixes + 1,
         unsafe=contest.unsafe + max(0, round(now - broken)),
         actors={**contest.actors, name: contest.actors.get(name, 0) + 1},
+        kinds=tuple(kinds)[:NAMED],
     )
 
 

@@ -21,6 +21,7 @@ CANARY = "Holdfast Canary"
 BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{3,255}")
 BUCKET_ARN = re.compile(r"arn:[\w-]+:s3:::([^/]+)")  # with a slash it is of an object
 ARN = re.compile(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d*:[^\s*?]{1,1024}")
+LONGEST = 2048  # characters of what tells who made a call: an ARN has no more (IAM and STS quotas)
 LONGEST_ID = 100  # characters of an event's id, which is a UUID; it becomes part of a key in the ledger
 RESOURCE_ID = re.compile(r"[\w+=,.@/:-]{1,512}")
 
@@ -124,16 +125,17 @@ class Actor(Value):
             principal, _, session = principal.partition(":")
         if ":assumed-role/" in arn or ":federated-user/" in arn:
             session = arn.rpartition("/")[2]
-        return cls(
-            arn=str(issuer.get("arn") or role_of(arn) or via),
-            kind=str(identity.get("type") or "unknown"),
-            session=session,
-            via=via,
-            ip=str(detail.get("sourceIPAddress") or ""),
-            agent=str(detail.get("userAgent") or ""),
-            account=str(identity.get("accountId") or ""),
-            principal=principal,
-        )
+        parts = {
+            "arn": issuer.get("arn") or role_of(arn) or via,
+            "kind": identity.get("type") or "unknown",
+            "session": session,
+            "via": via,
+            "ip": detail.get("sourceIPAddress"),
+            "agent": detail.get("userAgent"),
+            "account": identity.get("accountId"),
+            "principal": principal,
+        }
+        return cls(**{name: str(part or "")[:LONGEST] for name, part in parts.items()})
 
     def __str__(self) -> str:
         account = f" of account {self.account}" if self.account else ""
@@ -200,7 +202,7 @@ class Event(Value):
         owners = [str(resource["accountId"]) for resource in resources if resource.get("accountId")]
         return cls(
             id=str(detail.get("eventID") or raw.get("id") or "")[:LONGEST_ID],
-            name=str(detail["eventName"]),
+            name=str(detail["eventName"])[:LONGEST_ID],
             place=Place(place.account, str(detail.get("awsRegion") or place.region), place.partition, place.role),
             time=str(detail.get("eventTime") or ""),
             # what an archive brings back says nothing of who acts now (EventBridge guide, "Replaying archived events")

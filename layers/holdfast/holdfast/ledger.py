@@ -45,6 +45,9 @@ HANDED_ON = "handed-on"
 WATCH = "watch"
 STANDING = (Outcome.AUDITED, Outcome.EXEMPT, Outcome.ESCALATED)
 DAY = 86_400
+CONDITION = {"ConditionalCheckFailedException", "ConditionalCheckFailed"}
+CONFLICT = {"TransactionConflictException", "TransactionConflict"}  # botocore does not try these again
+CONFLICTS = 3  # tries of one write
 RECORD = 150_000  # bytes: an item has at most 400 KB (DynamoDB guide, "Quotas"), and a page holds more than its record
 
 
@@ -152,8 +155,8 @@ class Ledger(Value):
             ExpressionAttributeValues={":until": {"N": str(until)}, ":seen": {"N": str(seen)}},
         )
 
-    def count(self, actor: str, hour: int) -> int:
-        """One more of the fixes that an actor caused in this hour (since the epoch): how many these are.
+    def count(self, actor: str, hour: int) -> tuple[int, int]:
+        """One more of the fixes that an actor caused in this hour (since the epoch): how many, and at how many told.
 
         0 when DynamoDB fails: what counts fixes must not stand in the way of one.
         """
@@ -167,13 +170,22 @@ class Ledger(Value):
                         "Key": _key(ACTOR, f"{actor}#{hour}"),
                         "UpdateExpression": "ADD fixes :one SET expires = :later",
                         "ExpressionAttributeValues": {":one": {"N": "1"}, ":later": {"N": str((hour + 2) * HOUR)}},
-                        "ReturnValues": "UPDATED_NEW",
+                        "ReturnValues": "ALL_NEW",
                     },
                 )
             )
         except (ClientError, BotoCoreError):
-            return 0
-        return int(answer["Attributes"]["fixes"]["N"])
+            return 0, 0
+        found = answer["Attributes"]
+        return int(found["fixes"]["N"]), int(found.get("told", {"N": "0"})["N"])
+
+    def note_told(self, actor: str, hour: int, fixes: int) -> None:
+        """A person was asked about an actor. Raises ClientError and BotoCoreError."""
+        self._update(
+            Key=_key(ACTOR, f"{actor}#{hour}"),
+            UpdateExpression="SET told = :fixes",
+            ExpressionAttributeValues={":fixes": {"N": str(fixes)}},
+        )
 
     def was_handed_on(self, guardrail: str, delivery: str) -> bool:
         """Whether an earlier attempt at this delivery has asked for looks at what it had no time for."""
@@ -403,13 +415,22 @@ class Page:
         call = ApiCall("dynamodb", "update_item", update)
         if puts:
             call = ApiCall("dynamodb", "transact_write_items", {"TransactItems": [*puts, {"Update": update}]})
-        try:
-            self.ledger.aws.apply(call)
-            self.rev, self.due = self.rev + 1, due
-        except (ClientError, BotoCoreError) as error:
-            if isinstance(error, ClientError) and _is_moved(error):
-                raise Moved(self.target) from error
-            self.lost = error
+        for _ in range(CONFLICTS):
+            try:
+                self.ledger.aws.apply(call)
+                self.rev, self.due = self.rev + 1, due
+                return
+            except ClientError as error:
+                if CONFLICT & _codes(error):
+                    continue  # another run's transaction is under way, and may yet come to nothing
+                if CONDITION & _codes(error):
+                    raise Moved(self.target) from error
+                self.lost = error
+                return
+            except BotoCoreError as error:
+                self.lost = error
+                return
+        raise Moved(self.target)
 
     def _update(self, values: Mapping[str, Any], due: int) -> dict[str, Any]:
         """The arguments of UpdateItem. None removes an attribute; `rev` must still be what was read."""
@@ -448,8 +469,11 @@ def _parsed(kind: Any, item: Mapping[str, Any], name: str) -> Any:
     return shape.remembered(kind, json.loads(item[name]["S"]), f"ledger.{name}") if name in item else None
 
 
-def _is_moved(error: ClientError) -> bool:
-    """A failed condition, alone or in a transaction (DynamoDB API, TransactWriteItems, CancellationReasons)."""
+def _codes(error: ClientError) -> set[str]:
+    """Its own, and those of a transaction's parts (DynamoDB API, TransactWriteItems, CancellationReasons)."""
     reasons = error.response.get("CancellationReasons") or ()
-    codes = {str(reason.get("Code")) for reason in reasons} | {error_code(error)}
-    return bool(codes & {"ConditionalCheckFailedException", "ConditionalCheckFailed"})
+    return {str(reason.get("Code")) for reason in reasons} | {error_code(error)}
+
+
+def _is_moved(error: ClientError) -> bool:
+    return bool((CONDITION | CONFLICT) & _codes(error))

@@ -144,13 +144,17 @@ class Visit(Generic[State, Settings]):
         return contest is not None and contest.is_fought and now() >= contest.ends and self.page.open is None
 
     def _settle(self, violation: Violation | None) -> None:
-        """Tells how a fight ended that nobody has gone on with for an hour; what is wrong by now is told by itself."""
-        contest, self.page.contest = self.page.contest, None
-        if contest is None or violation:
+        """Tells how a fight ended that nobody has gone on with for an hour."""
+        contest = self.page.contest
+        if contest is None:
             return
-        what = f"nobody has broken it for an hour; before that it was {contest.summary()}"
-        record = replace(self._record(Violation(what)), actor=Actor(), outcome=Outcome.COMPLIANT.value, closed=now())
-        self._tell(record)
+        outcome, ended = Outcome.COMPLIANT, "nobody has broken it for an hour"
+        if violation:
+            outcome, ended = Outcome.ESCALATED, "nobody had broken it for an hour, and now it is broken again"
+        elif self.state is None:
+            ended = "it is gone by now"
+        what = f"{ended}; before that it was {contest.summary()}"
+        self._tell(replace(self._record(Violation(what)), actor=Actor(), outcome=outcome.value, closed=now()))
         self.page.settle()
 
     def _case(self) -> Case[State, Settings]:
@@ -349,13 +353,14 @@ class Visit(Generic[State, Settings]):
         who = self.event.counted_actor
         if self.guardrail.severity == "critical" or self.page.open or not who:
             return None
-        caused = self.world.ledger.count(who, hour)
+        caused, told = self.world.ledger.count(who, hour)
         if caused <= limits.fixes_per_actor:
             return None
         why = f"{who} broke more than {limits.fixes_per_actor} things within an hour"
-        if (caused - 1) % limits.fixes_per_actor == 0:
+        if not told or caused - told >= limits.fixes_per_actor:
             todo = "Find out what it does, and stop it. What it breaks is put right when the hour is over."
             self._tell(replace(record, reason=why, todo=todo, outcome=Outcome.ESCALATED.value))
+            self.world.ledger.note_told(who, hour, caused)
         return (hour + 1) * HOUR - now(), why
 
     def _left(self, outcome: Outcome) -> Outcome:
@@ -556,10 +561,11 @@ class Visit(Generic[State, Settings]):
         """Tells, then closes: whoever dies in between tells again. `standing` is what is still wrong, if not `what`."""
         closed = replace(record, closed=now())
         outcome = Outcome(closed.outcome)
+        known = self.page.contest is not None and self.page.contest.has_told(closed.actor, closed.what)
         contest = self._counted(closed)
         if contest and contest.fixes == FOUGHT_OVER:
             self._tell(self._fought(closed, contest))
-        elif not quiet and not (contest and contest.is_fought):
+        elif not quiet and not (contest and known):
             self._tell(closed)
         good = outcome in (Outcome.REMEDIATED, Outcome.COMPLIANT)
         kept = baseline or (self._baseline() if good else self.page.baseline)
@@ -568,17 +574,18 @@ class Visit(Generic[State, Settings]):
 
     def _counted(self, record: Record) -> Contest | None:
         """The fight over the target, if this record is a fix of it."""
-        if record.outcome != Outcome.REMEDIATED.value or self.page.contest is None:
+        is_fix = record.applied or record.outcome == Outcome.REMEDIATED.value
+        if not is_fix or self.page.contest is None:
             return None
         broken = self.event.epoch if self.event.is_call and record.event_id == self.event.id else 0
-        self.page.contest = fixed(self.page.contest, record.actor, broken or record.opened, now())
+        self.page.contest = fixed(self.page.contest, record.actor, record.what, broken or record.opened, now())
         return self.page.contest
 
     def _fought(self, record: Record, contest: Contest) -> Record:
         todo = (
             f"It is likely to be {owner(record.actor)}, so change it there, or exempt the target. "
-            "Every break is put right; you hear of it again when it is over."
-        )
+            f"Every break is put right; you hear of it again when it is over. {record.todo}"
+        ).strip()
         return replace(record, outcome=Outcome.ESCALATED.value, reason=f"It was {contest.summary()}.", todo=todo)
 
     def _tell(self, record: Record) -> None:
