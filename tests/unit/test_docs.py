@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal
 
 import jsonschema
 import pytest
+from botocore import xform_name
+from botocore.loaders import create_loader
+from botocore.model import ServiceModel
 from holdfast import Misshapen, SharedSettings, shape
 from holdfast.event import Actor
 from holdfast.message import envelope
@@ -90,6 +93,24 @@ def test_the_runbook_has_a_section_for_every_alarm_and_for_nothing_else() -> Non
     of_any = "|".join(project.guardrails())
     sections = re.findall(r"^## (.+)$", (project.ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
     assert sorted(sections) == sorted({re.sub(rf"^({of_any})-", "GUARDRAIL-", name) for name in names})
+
+
+COMMAND = re.compile(r"\baws ([a-z]+) ([a-z-]+)((?:\\\\\n|[^`\n]|\n(?=  ))*)")
+OWN = {"logs tail", "cloudformation wait"}  # what the AWS CLI has besides the operations of the API
+OWN_OPTIONS = {"query", "output", "notification-endpoint"}
+
+
+def test_the_runbooks_commands_are_ones_that_aws_knows() -> None:
+    loader, found = create_loader(), COMMAND.findall((project.ROOT / "docs" / "runbook.md").read_text())
+    assert len(found) > 10
+    for service, command, more in found:
+        model = ServiceModel(loader.load_service_model(service, "service-2"), service)
+        operations: dict[str, Any] = {
+            xform_name(name, "-"): model.operation_model(name) for name in model.operation_names
+        }
+        if f"{service} {command}" not in OWN:
+            known = {xform_name(name, "-") for name in operations[command].input_shape.members}
+            assert set(re.findall(r"--([a-z-]+)", more)) - OWN_OPTIONS <= known, command
 
 
 def test_the_index_knows_every_outcome() -> None:

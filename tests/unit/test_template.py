@@ -107,6 +107,11 @@ def test_a_rule_tries_for_a_day_then_keeps_the_event_and_tells_if_it_can_not(rul
     assert alarmed("InvocationsFailedToBeSentToDlq", "RuleName", {"Ref": rule})
 
 
+@pytest.mark.parametrize("starts", [*RULES, *SCHEDULES])
+def test_what_starts_a_function_is_said_to_be_on_so_that_a_change_set_sees_when_it_is_not(starts: str) -> None:
+    assert roles.plain()[starts]["Properties"]["State"] == "ENABLED"
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_schedule_keeps_what_it_could_not_deliver_and_acts_as_the_stacks_own_role(schedule: str) -> None:
     target = SCHEDULES[schedule]["Target"]
