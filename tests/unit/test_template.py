@@ -140,6 +140,14 @@ def test_security_hears_of_what_is_kept(queue: str) -> None:
     assert of_type("AWS::SQS::Queue")[queue]["MessageRetentionPeriod"] == 14 * 86400
 
 
+@pytest.mark.parametrize("alarm", ["SilentGuardrails", "SilentTrail"])
+def test_one_canary_that_is_late_is_no_alarm(alarm: str) -> None:
+    """The alarm wants silence in all rounds of its period: two fall into it, however ticks and canaries lie in time."""
+    apart = project.watch().CANARY_EVERY + 2 * 60
+    assert ALARMS[alarm]["Period"] // apart == 2
+    assert (ALARMS[alarm]["Statistic"], ALARMS[alarm]["EvaluationPeriods"]) == ("Minimum", 1)
+
+
 @of_every_function
 def test_a_functions_log_ends_and_is_under_the_stacks_key_if_there_is_one(function: str) -> None:
     logged = of_type("AWS::Lambda::Function")[function]["LoggingConfig"]["LogGroup"]["Ref"]
