@@ -122,6 +122,20 @@ def test_a_schedule_keeps_what_it_could_not_deliver_and_acts_as_the_stacks_own_r
     assert f"${{{target['Arn']['Fn::GetAtt'][0]}.Arn}}" in start.resources
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_security_hears_when_a_clock_stops_whatever_else_starts_the_function(schedule: str) -> None:
+    """A schedule is kept to the minute (Scheduler guide, "Schedule types"); canaries start all but the watch."""
+    function = {"Ref": SCHEDULES[schedule]["Target"]["Arn"]["Fn::GetAtt"][0]}
+    assert alarmed("Invocations", "FunctionName", function)
+    dimensions = [{"Name": "FunctionName", "Value": function}]
+    (alarm,) = (a for a in ALARMS.values() if a["MetricName"] == "Invocations" and a["Dimensions"] == dimensions)
+    (minutes,) = re.findall(r"rate\((\d+) minutes?\)", SCHEDULES[schedule]["ScheduleExpression"])
+    on_time = alarm["Period"] // (int(minutes) * 60 + 60)
+    canaries = 0 if function == {"Ref": "Watch"} else -(-alarm["Period"] // project.watch().CANARY_EVERY)
+    assert canaries < alarm["Threshold"] <= on_time
+    assert (alarm["ComparisonOperator"], alarm["TreatMissingData"]) == ("LessThanThreshold", "breaching")
+
+
 @of_every_function
 def test_what_a_function_can_not_finish_is_kept_and_told(function: str) -> None:
     (config,) = (
