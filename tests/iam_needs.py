@@ -98,6 +98,8 @@ def _dynamodb(call: Call) -> Iterator[Need]:
 
 
 def _events(call: Call) -> Iterator[Need]:
+    if rule := call.parameters.get("Rule") or call.parameters.get("Name"):
+        yield Need(action(call), call.arn("events", f"rule/{rule}"))
     for entry in call.parameters.get("Entries", ()):
         bus = call.arn("events", f"event-bus/{entry.get('EventBusName', 'default')}")
         yield Need(action(call), bus, {"events:source": entry["Source"]})

@@ -142,6 +142,13 @@ def make_bucket(name: str = "lake") -> None:
     boto3.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
 
 
+def make_rule(name: str) -> None:
+    """One that passes calls to a function."""
+    events, function = boto3.client("events"), f"arn:aws:lambda:{REGION}:{ME}:function:of-{name}"
+    events.put_rule(Name=name, EventPattern='{"source": ["aws.kms"]}')
+    events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": function}])
+
+
 @dataclass(frozen=True)
 class Result:
     """How a run ended: outcome by target, and the AWS operations it called, in order."""

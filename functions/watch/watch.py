@@ -4,8 +4,9 @@ It asks the ledger for pages that are due (crashed runs, deferred fixes, exempti
 bus, where the guardrails' own rules pick them up. A sweep that a guardrail did not finish is asked for again.
 
 Every quarter of an hour it sends canaries: one over the bus, which every guardrail answers with a mark in the ledger,
-and a call that changes nothing, which CloudTrail must tell of. What was not heard of by the next time is counted, and
-alarms watch that. It decides nothing else and touches no resource but its own parameter.
+and a call that changes nothing, which CloudTrail must tell of. No canary passes a guardrail's rule for calls, so that
+rule is looked at. Who was not heard of by the next time, or hears nothing, is counted, and alarms watch that.
+It decides nothing else and touches no resource but its own parameter.
 """
 
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from holdfast import ApiCall, Event, Value, telemetry
+from holdfast import ApiCall, Event, Value, telemetry, unless
 from holdfast.digest import digest
 from holdfast.event import API_CALL
 from holdfast.guardrail import canary, looks, sweep, wired
@@ -29,17 +30,20 @@ SKEW = 60  # seconds by which the clocks of AWS's services may differ
 
 
 class Plan(Value):
-    """What the stack decides: how often to sweep, who must answer, and the parameter whose writing is the canary."""
+    """What the stack decides: how often to sweep, who must answer, and the parameter whose writing is the canary.
+
+    `rules` has the name of the rule for calls of every guardrail.
+    """
 
     sweep_seconds: int
-    guardrails: tuple[str, ...]
+    rules: Mapping[str, str]
     parameter: str
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Plan":
         return cls(
             int(environment["HOLDFAST_SWEEP_HOURS"]) * 3600,
-            tuple(environment["HOLDFAST_GUARDRAILS"].split()),
+            dict(pair.split("=") for pair in environment["HOLDFAST_GUARDRAILS"].split()),
             environment["HOLDFAST_CANARY"],
         )
 
@@ -102,23 +106,40 @@ def sweep_if_due(world: World, seconds: int) -> int:
 
 
 def canaries_if_due(world: World, plan: Plan) -> int:
-    """Counts who did not answer the last ones, and sends the next."""
+    """Counts who did not answer the last ones or hears no calls, and sends the next.
+
+    A rule that can't be read hears nothing, as far as anybody knows; why is raised when the rest is done.
+    """
     last = world.ledger.round(Clock.CANARY)
     if now() < last.next:
         return 0
-    marks = {name: world.ledger.marked(name) for name in (*plan.guardrails, WATCH)}
-    note_silence([name for name, marked in marks.items() if marked[Mark.ANSWERED] < last.last - SKEW])
-    sweep_again({name: marks[name][Mark.SWEPT] for name in plan.guardrails}, world)
-    send_canaries(world, plan.parameter)
+    marks = {name: world.ledger.marked(name) for name in (*plan.rules, WATCH)}
+    deaf = dict(plan.rules)
+    try:
+        for name, rule in plan.rules.items():
+            if passes(rule, world):
+                del deaf[name]
+    finally:
+        note_silence([name for name, marked in marks.items() if marked[Mark.ANSWERED] < last.last - SKEW], deaf)
+        sweep_again({name: marks[name][Mark.SWEPT] for name in plan.rules}, world)
+        send_canaries(world, plan.parameter)
     return 1
 
 
-def note_silence(silent: Collection[str]) -> None:
+def passes(rule: str, world: World) -> bool:
+    """Whether the rule is there and on, and starts something."""
+    events = world.aws.client("events")
+    found = unless("ResourceNotFoundException", events.describe_rule, Name=rule)
+    is_on = found is not None and found["State"].startswith("ENABLED")
+    return is_on and bool(events.list_targets_by_rule(Rule=rule)["Targets"])
+
+
+def note_silence(silent: Collection[str], deaf: Mapping[str, str]) -> None:
     """Also when nobody is silent: where nothing is counted, nobody listens, and the alarms say so."""
-    telemetry.count("silentGuardrails", len({*silent} - {WATCH}))
+    telemetry.count("silentGuardrails", len({*silent, *deaf} - {WATCH}))
     telemetry.count("silentTrail", int(WATCH in silent))
-    if silent:
-        telemetry.logger.error("silent", extra={"silent": silent})
+    if silent or deaf:
+        telemetry.logger.error("silent", extra={"silent": silent, "rules": deaf})
 
 
 def sweep_again(swept: Mapping[str, int], world: World) -> None:

@@ -59,6 +59,8 @@ JSON_ANSWERS: dict[str, dict[str, Any]] = {
     "GetTrail": {"Trail": {"TrailARN": TRAIL, "Name": "main", "S3BucketName": "logs", "IsMultiRegionTrail": True}},
     "GetEventSelectors": {"TrailARN": TRAIL, "EventSelectors": [MANAGEMENT]},
     "ListTags": {"ResourceTagList": []},
+    "DescribeRule": {"State": "ENABLED"},
+    "ListTargetsByRule": {"Targets": [{"Id": "1", "Arn": "arn:aws:lambda:eu-west-1:123456789012:function:guardrail"}]},
 }
 Reply = tuple[int, bytes]
 Item = dict[str, Any]

@@ -35,6 +35,7 @@ ADMIN, SOMEBODYS = "admin", "somebodys"
 STACK, HERE, WATCH = "holdfast", Place(ACCOUNT, "us-east-1"), "Watch"
 DEPLOYER = f"arn:aws:iam::{ACCOUNT}:role/deploy"
 DENIALS = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
+RULES = roles.of_type("AWS::Events::Rule")
 Event = dict[str, Any]
 Run = Callable[[Event], str]
 Job = Callable[["Stage", Run], list[str]]
@@ -88,7 +89,7 @@ class Stage:
             "FailedQueue.Arn": HERE.arn("sqs", self.ids["FailedQueue"].rpartition("/")[2]),
             "Topic": self.ids["Topic"],
             "Canary": self.ids["Canary"],
-        }
+        } | {f"{id}.Arn": HERE.arn("events", f"rule/{name}") for id, name in self.ids.items() if id in RULES}
 
     def rights(self, function: str) -> list[Statement]:
         found = roles.statements(f"{function}Role", options=())
@@ -230,13 +231,17 @@ EVERYTHING: Any = {"ReadWriteType": "All", "IncludeManagementEvents": True, "Dat
 
 
 def watch(stage: Stage, run: Run) -> list[str]:
-    """A page that is due, and a first sweep that is over."""
+    """A page that is due, a first sweep that is over, and a rule that is on."""
     told = {"S": json.dumps({"outcome": "audited", "what": "it was so before"})}
     pages: list[Any] = [{"target": {"S": "key"}, "rev": {"N": "1"}, "told": told}, {"target": {"S": "#survey"}}]
     for page in pages:
         due = {"guardrail": {"S": "kms-key-deletion"}, "due": {"N": str(now())}, "pending": {"S": "pending"}}
         stage.root("dynamodb").put_item(TableName=stage.ids["Ledger"], Item=due | page)
-    return [run({})]
+    stage.root("events").enable_rule(Name=stage.ids["VpcEndpointCalls"])
+    try:
+        return [run({})]
+    finally:
+        stage.root("events").disable_rule(Name=stage.ids["VpcEndpointCalls"])
 
 
 # The job of every function, and how its visits end.
@@ -369,7 +374,7 @@ class Copy:
         deployed = stage.function(function)
         region = {"AWS_REGION": deployed["FunctionArn"].split(":")[3]}
         self._world = World.of(region | deployed["Environment"]["Variables"])
-        self._canary = deployed["Environment"]["Variables"].get("HOLDFAST_CANARY", "")
+        self._variables = deployed["Environment"]["Variables"]
         session = self._world.aws.session
         session.register_component("data_loader", ALL_MODELS)
         session.register("before-parameter-build", self._note)
@@ -386,8 +391,7 @@ class Copy:
 
     def _answer(self, event: Event) -> dict[str, Any]:
         if self._world.guardrail == "watch":
-            plan = project.watch().Plan(3600, ("s3-default-encryption",), self._canary)
-            return dict(project.watch().tick(self._world, plan))
+            return dict(project.watch().tick(self._world, project.watch().Plan.of(self._variables)))
         handler = project.load(self._world.guardrail).handler
         return dict(handler.handle(event, self._world, Delivery("delivery", FAR_FUTURE)))
 

@@ -420,7 +420,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 def tick(here: World, seconds: int) -> dict[str, int]:
     """The watch's minute, with a sweep every so many seconds, and without canaries: they have proofs of their own."""
     here.ledger.set_round(Clock.CANARY, Round(0, FAR_FUTURE))
-    asked: dict[str, int] = project.watch().tick(here, project.watch().Plan(seconds, (), ""))
+    asked: dict[str, int] = project.watch().tick(here, project.watch().Plan(seconds, {}, ""))
     return asked
 
 

@@ -10,7 +10,7 @@ from holdfast import telemetry
 from holdfast.event import BadEvent
 from holdfast.guardrail import wired
 from holdfast_cli import project
-from support import ME, REGION, account, call, canary, heard, items, look, make_bucket
+from support import ME, REGION, account, call, canary, heard, items, look, make_bucket, make_rule
 
 GUARDRAIL = "s3-public-access-block"
 
@@ -37,7 +37,7 @@ def _function(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "HOLDFAST_SHARED": '{"mode": "enforce", "break_glass_arns": [""]}',
         "HOLDFAST_SETTINGS": '{"account_level": false}',
         "HOLDFAST_SWEEP_HOURS": "24",
-        "HOLDFAST_GUARDRAILS": GUARDRAIL,
+        "HOLDFAST_GUARDRAILS": f"{GUARDRAIL}=calls",
         "HOLDFAST_CANARY": "/holdfast-canary",
     }
     for name, value in environment.items():
@@ -87,10 +87,17 @@ def test_another_accounts_thing_is_named_in_the_log_and_left_alone(caplog: pytes
 
 
 def test_a_tick_of_the_watch_asks_for_the_sweep_and_sends_canaries(capsys: pytest.CaptureFixture[str]) -> None:
+    make_rule("calls")
     assert project.watch().handler({}, Context()) == {"looks": 0, "digests": 0, "sweeps": 1, "canaries": 1}
     assert {(item["guardrail"], item["target"]) for item in items()} == {("watch", "#sweep"), ("watch", "#canary")}
     metrics = next(json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line)
     assert (metrics["SilentGuardrails"], metrics["SilentTrail"]) == ([0.0], [0.0])
+
+
+def test_the_watch_looks_at_the_rule_that_the_stack_names(caplog: pytest.LogCaptureFixture) -> None:
+    project.watch().handler({}, Context())
+    (entry,) = (vars(entry) for entry in caplog.records if entry.message == "silent")
+    assert (entry["silent"], entry["rules"]) == ([], {GUARDRAIL: "calls"})
 
 
 def test_the_watch_hears_of_its_own_call(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from iam_needs import Call, needs
 from incidents import cloudtrail_logging, vpc_endpoint
 from moto.ec2.models import ec2_backends
 from roles import Need, Statement
-from support import HERE, INCIDENTS, ME, REGION, account, call, look, make_bucket, run, sweep, world
+from support import HERE, INCIDENTS, ME, REGION, account, call, look, make_bucket, make_rule, run, sweep, world
 
 for module in pkgutil.iter_modules(incidents.__path__, "incidents."):
     importlib.import_module(module.name)
@@ -42,6 +42,8 @@ VALUES = {
     "TrailCloudWatchRoleArn": LOG_ROLE,
 }
 WATCH = "Watch"
+RULES = {s.guardrail: f"holdfast-{s.logical_id}Calls-1A2B3C4D5E6F" for s in template.functions()}
+VALUES |= {f"{s.logical_id}Calls.Arn": HERE.arn("events", f"rule/{RULES[s.guardrail]}") for s in template.functions()}
 
 # Rights that no call of a function needs, since a service uses them in the function's name.
 FOR_SERVICES = {
@@ -161,9 +163,11 @@ def tick_with_everything_due(hook: Hook) -> None:
         page = seen.ledger.page("s3-default-encryption", "arn:aws:s3:::lake")
         page.remember(None, Told("audited", "it is open"))
         seen.ledger.begin_survey("s3-default-encryption", now())
+        for rule in RULES.values():
+            make_rule(rule)
         here = world("watch")
         hook(here)
-        plan = project.watch().Plan(3600, ("s3-default-encryption",), "/holdfast-canary")
+        plan = project.watch().Plan(3600, RULES, "/holdfast-canary")
         done = project.watch().tick(here, plan)
         assert min(done["digests"], done["sweeps"]) > 0
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +30,7 @@ from support import (
     items,
     look,
     make_bucket,
+    make_rule,
     run,
     sweep,
     world,
@@ -37,6 +38,7 @@ from support import (
 
 GUARDRAIL = "s3-default-encryption"
 OTHER = "kms-key-deletion"
+RULES = {GUARDRAIL: "encryption-calls", OTHER: "key-calls"}
 CANARY = "/holdfast-canary"
 SETTINGS = {"algorithm": "aws:kms", "bucket_key": False}
 DAY = 86_400
@@ -51,6 +53,8 @@ def _account() -> Iterator[None]:
         boto3.client("sqs").create_queue(QueueName="bus")
         boto3.client("events").put_rule(Name="all", EventPattern='{"source": ["holdfast"]}')
         boto3.client("events").put_targets(Rule="all", Targets=[{"Id": "1", "Arn": f"arn:aws:sqs:{REGION}:{ME}:bus"}])
+        for rule in RULES.values():
+            make_rule(rule)
         yield
 
 
@@ -74,7 +78,7 @@ def watch() -> World:
 
 
 def tick(seconds: int = DAY) -> dict[str, int]:
-    plan = project.watch().Plan(seconds, (GUARDRAIL, OTHER), CANARY)
+    plan = project.watch().Plan(seconds, RULES, CANARY)
     done: dict[str, int] = project.watch().tick(watch(), plan)
     return done
 
@@ -214,6 +218,68 @@ def test_who_does_not_answer_is_counted_and_named(
     assert silence(capsys) == (1, 1)
 
 
+def lose_the_rule(rule: str) -> None:
+    lose_the_target(rule)
+    boto3.client("events").delete_rule(Name=rule)
+
+
+def lose_the_target(rule: str) -> None:
+    boto3.client("events").remove_targets(Rule=rule, Ids=["1"])
+
+
+def switch_the_rule_off(rule: str) -> None:
+    boto3.client("events").disable_rule(Name=rule)
+
+
+@pytest.mark.parametrize("deafen", [lose_the_rule, lose_the_target, switch_the_rule_off])
+def test_a_guardrail_that_answers_and_hears_no_calls_was_noticed_by_nobody(
+    deafen: Callable[[str], None], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    tick()
+    assert silence(capsys) == (0, 0)
+    sent = canary_on_bus()
+    for guardrail in RULES:
+        answer(guardrail, sent)
+    deafen(RULES[OTHER])
+    with time_machine.travel(START + CANARY_EVERY, tick=False):
+        project.watch().hear(call("ssm", "PutParameter", {"name": CANARY}, eventTime=stamp(START)), watch())
+        assert tick()["canaries"] == 1
+        assert silence(capsys) == (1, 0)
+    assert vars(caplog.records[-1])["rules"] == {OTHER: RULES[OTHER]}
+
+
+def test_who_neither_answers_nor_hears_is_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
+    tick()
+    silence(capsys)
+    switch_the_rule_off(RULES[OTHER])
+    with time_machine.travel(START + CANARY_EVERY, tick=False):
+        tick()
+        assert silence(capsys) == (2, 1)
+
+
+@pytest.mark.parametrize("state", ["ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"])
+def test_a_rule_that_is_told_of_reads_too_is_on(state: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    boto3.client("events").put_rule(Name=RULES[OTHER], EventPattern='{"source": ["aws.kms"]}', State=state)
+    tick()
+    assert silence(capsys) == (0, 0)
+
+
+@pytest.mark.parametrize("operation", ["DescribeRule", "ListTargetsByRule"])
+def test_a_rule_that_can_not_be_read_is_not_taken_for_a_good_one_and_keeps_nothing_from_being_done(
+    operation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**happening: Any) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException"}}, operation)
+
+    here = watch()
+    here.aws.session.register(f"before-call.events.{operation}", refuse)
+    with pytest.raises(ExceptionGroup, match="1 parts of a tick failed"):
+        project.watch().tick(here, project.watch().Plan(DAY, RULES, CANARY))
+    assert silence(capsys) == (2, 0)
+    assert {event["detail-type"] for event in heard_on_bus()} == {"Holdfast Canary", "Holdfast Sweep"}
+    assert tick()["canaries"] == 0
+
+
 def test_an_old_answer_that_comes_late_does_not_count_for_the_new_canary(capsys: pytest.CaptureFixture[str]) -> None:
     tick()
     old = canary_on_bus()
@@ -246,7 +312,7 @@ def test_a_call_that_can_not_be_made_leaves_the_trail_silent_and_the_others_hear
     def refuse(**happening: Any) -> None:
         raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutParameter")
 
-    here, plan = watch(), project.watch().Plan(DAY, (GUARDRAIL,), CANARY)
+    here, plan = watch(), project.watch().Plan(DAY, {GUARDRAIL: RULES[GUARDRAIL]}, CANARY)
     here.aws.session.register("before-call.ssm.PutParameter", refuse)
     with pytest.raises(ExceptionGroup, match="1 parts of a tick failed"):
         project.watch().tick(here, plan)
@@ -267,7 +333,7 @@ def test_what_fails_in_a_tick_keeps_no_other_part_from_being_done(operation: str
     run(GUARDRAIL, sweep(), SETTINGS)
     page = ledger().page(OTHER, "arn:aws:kms:eu-west-1:123456789012:key/1")
     page.expect(START)
-    here, plan = watch(), project.watch().Plan(DAY, (GUARDRAIL, OTHER), CANARY)
+    here, plan = watch(), project.watch().Plan(DAY, RULES, CANARY)
     here.aws.session.register(f"before-call.{operation}", refuse)
     with (
         time_machine.travel(START + SURVEY_LASTS, tick=False),

@@ -103,9 +103,10 @@ def test_security_hears_when_a_guardrail_fails_stands_still_is_throttled_or_lose
     assert all(template.written(alarm["AlarmName"]).startswith(f"${{AWS::StackName}}-{guardrail}-") for alarm in own)
 
 
-def test_the_watch_waits_for_the_answer_of_every_guardrail() -> None:
+def test_the_watch_waits_for_the_answer_of_every_guardrail_and_looks_at_its_rule_for_calls() -> None:
     watch = template.load()["Resources"]["Watch"]["Properties"]["Environment"]["Variables"]
-    assert sorted(watch["HOLDFAST_GUARDRAILS"].split()) == GUARDRAILS
+    pairs = sorted(template.written(watch["HOLDFAST_GUARDRAILS"]).split())
+    assert pairs == [f"{name}=${{{template.section(name).logical_id}Calls}}" for name in GUARDRAILS]
 
 
 def test_no_two_guardrails_may_write_the_same_thing() -> None:

@@ -1,7 +1,7 @@
 """What IAM judges a call by, where MiniStack doesn't know it.
 
 - The resource: MiniStack takes `*` for the calls in `_RESOURCES`, so a policy that names the resource, as least
-  privilege wants it, never allows them.
+  privilege wants it, never allows them. The ARN of a rule on the default bus has no bus in it.
 - The condition keys `events:source`, `aws:PrincipalIsAWSService`, `aws:ViaAWSService`; and `aws:PrincipalArn`, which is
   a session's role, not the session. Every call counts as come over TLS, as it would in AWS.
 
@@ -20,6 +20,7 @@ _RESOURCES = {
     "AddTags": ("ResourceId", "{name}"),
     "GetParametersByPath": ("Path", "arn:aws:ssm:{region}:{account}:parameter{name}"),
     "ListTags": ("ResourceIdList", "{name}"),
+    "ListTargetsByRule": ("Rule", "arn:aws:events:{region}:{account}:rule/{name}"),
     "ModifyVpcEndpoint": ("VpcEndpointId", "arn:aws:ec2:{region}:{account}:vpc-endpoint/{name}"),
 }
 
@@ -38,7 +39,7 @@ def complete() -> None:
 
     def extract_resource_arn(service: str, method: str, path: str, *request: Any) -> str:
         found: str = resource_of(service, method, path, *request)
-        return _named_resource(*request) if found == "*" else found
+        return _named_resource(*request) if found == "*" else found.replace(":rule/default/", ":rule/")
 
     def request_tag_context(service: str, action: str, body: bytes, params: Mapping[str, Any]) -> dict[str, Any]:
         sources = {"events:source": _source(body)} if action == "events:PutEvents" else {}
