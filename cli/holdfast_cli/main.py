@@ -17,6 +17,7 @@ from holdfast_cli.errors import Complaint
 HELP = """Responsive guardrails for an AWS account.
 
 Ends with 0; with 1 where something is found to be wrong; with 2 where it could not do what was asked."""
+NAMED = 8  # characters of an id that say which message is meant
 
 
 class Commands(TyperGroup):
@@ -117,35 +118,50 @@ def redrive_letters(
     id: Annotated[list[str] | None, typer.Option(help="Only this message; the beginning of its id is enough.")] = None,
     since: Annotated[str, typer.Option(metavar="TIME", help="Only since 2026-01-31T12:00 (UTC), or 90m, 6h, 2d.")] = "",
     send: Annotated[bool, typer.Option("--send", help="Hand them to their functions again.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --send: don't ask.")] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Delete them for good; which, --id must say.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --send and --discard: don't ask.")] = False,
     stack: Annotated[str, typer.Option(help="The stack's name.")] = "holdfast",
     json: Json = False,
 ) -> None:
     """What nobody could deliver or finish: why, and with --send back to the functions it was meant for."""
     own = guardrail if guardrail in ("", WATCH) else known(guardrail)
     wanted = redrive.Wanted(own, tuple(id or ()), redrive.moment(since) if since else 0)
-    if json and send and not yes:
-        raise Complaint("--json can't ask: add --yes")
+    _check(wanted, send, discard, asks=json and not yes)
     office = redrive.Office(stack)
-    with office.letters() as held:
-        found, left = [each for each in held if each.letter in wanted], redrive.left(held)
-        if send and found and not yes:
-            _ask(found, left)
-        letters = [office.send(each) if send else each.letter for each in found]
+    with office.letters(wanted) as (found, left):
+        if (send or discard) and found and not yes:
+            _ask(found, left, discard)
+        deal = office.send if send else office.discard if discard else _leave
+        letters = [deal(each) for each in found]
     if json:
         render.as_json(letters)
         if left:
             print(f"holdfast: {left}", file=sys.stderr)
     else:
         render.as_lines((render.sent if send else render.letters)(letters, left))
-    raise typer.Exit(int(bool(left) or any(not letter.went or letter.trouble for letter in letters)))
+    raise typer.Exit(int(bool(left) or any(not letter.went or (send and letter.trouble) for letter in letters)))
 
 
-def _ask(found: list[redrive.Held], left: str) -> None:
+def _check(wanted: redrive.Wanted, send: bool, discard: bool, asks: bool) -> None:
+    """Raises Complaint for what does not go together."""
+    if send and discard:
+        raise Complaint("give --send or --discard, not both")
+    if discard and min(map(len, wanted.ids), default=0) < NAMED:
+        raise Complaint(f"--discard deletes for good: say which with --id, {NAMED} characters of it at least")
+    if (send or discard) and asks:
+        raise Complaint("--json can't ask: add --yes")
+
+
+def _leave(held: redrive.Held) -> redrive.Letter:
+    return held.letter
+
+
+def _ask(found: list[redrive.Held], left: str, discard: bool) -> None:
     """Shows them first. Raises Abort when the answer is no."""
     render.as_lines(render.letters([each.letter for each in found], left))
     good = sum(not each.letter.trouble for each in found)
-    typer.confirm(f"Hand {good} of these {len(found)} to their functions again?", abort=True, err=True)
+    send = f"Hand {good} of these {len(found)} to their functions again?"
+    typer.confirm(f"Delete these {len(found)} for good?" if discard else send, abort=True, err=True)
 
 
 def demo(json: Json = False) -> None:

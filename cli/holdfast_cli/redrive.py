@@ -7,10 +7,9 @@ goes straight to the function. Nothing is lost by that: an event is a hint, and 
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,7 +25,8 @@ from holdfast_cli.errors import Complaint
 
 QUEUES = {"undelivered": "UndeliveredQueueUrl", "failed": "FailedQueueUrl"}
 OWN = {LOOK: "a look", SWEEP: "a sweep over everything", CANARY: "a canary"}
-MOST = 1000  # messages of one queue that are taken in hand at once
+MOST = 1000  # letters of one queue that are taken in hand at once
+LOOKED_AT = 100_000  # messages of one queue among which they are looked for: SQS lets 120,000 be hidden (quotas)
 HIDDEN = 900  # seconds that they stay hidden from others if this program dies: SQS shows nothing without taking it
 WAIT = 1  # second that a receive waits: a short poll asks only some of SQS's servers and may find nothing
 BATCH = 10  # messages of one call: SQS API, ReceiveMessage
@@ -38,7 +38,10 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Letter:
-    """A message, in words. `trouble` says why it can't go back; `went` what came of sending it: empty if it wasn't."""
+    """A message, in words, and its `body` as it lies there.
+
+    `trouble` says why it can't go back; `went` what came of sending or discarding it: empty if it stays.
+    """
 
     id: str
     queue: str
@@ -50,6 +53,7 @@ class Letter:
     tries: int = 0
     trouble: str = ""
     went: str = ""
+    body: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,21 @@ def moment(text: str) -> float:
     return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
 
 
-def left(held: Iterable[Held]) -> str:
-    """What may not have been taken in hand, in words; empty if that was all."""
-    taken = Counter(each.letter.queue for each in held)
-    full = [f"only {count} of queue {name} were looked at" for name, count in taken.items() if count >= MOST]
+@dataclass
+class Haul:
+    """What was taken in hand of one queue: the letters that are wanted, and the receipts of all that was looked at."""
+
+    held: list[Held] = field(default_factory=list)
+    receipts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def full(self) -> bool:
+        return len(self.held) >= MOST or len(self.receipts) >= LOOKED_AT
+
+
+def left(hauls: Mapping[str, Haul]) -> str:
+    """What may not have been looked at, in words; empty if that was all."""
+    full = [f"only {len(haul.receipts)} of queue {name} were looked at" for name, haul in hauls.items() if haul.full]
     return f"there may be more: {', '.join(full)}; run it again when these are gone" if full else ""
 
 
@@ -106,18 +121,22 @@ class Office:
         self._sqs, self._lambda = boto3.client("sqs"), boto3.client("lambda")
 
     @contextmanager
-    def letters(self) -> Iterator[list[Held]]:
-        """What lies there, the oldest first. Whatever was not sent is visible again at the end. Raises Complaint."""
-        held: list[Held] = []
+    def letters(self, wanted: Wanted) -> Iterator[tuple[list[Held], str]]:
+        """What is wanted of what lies there, the oldest first; and what may be left of it, in words. Raises Complaint.
+
+        Whatever was not sent or discarded is visible again at the end.
+        """
+        hauls = {name: Haul() for name in self._queues}
         try:
-            for name, url in self._queues.items():
-                held += (self._read(name, message) for message in self._taken(url))
-            yield sorted(held, key=lambda each: each.letter.since)
+            for name, haul in hauls.items():
+                self._take(name, wanted, haul)
+            held = [each for haul in hauls.values() for each in haul.held]
+            yield sorted(held, key=lambda each: each.letter.since), left(hauls)
         except (ClientError, BotoCoreError) as error:
             raise Complaint(f"AWS: {error}") from None
         finally:
-            for name, url in self._queues.items():
-                self._release(url, [each for each in held if each.letter.queue == name])
+            for name, haul in hauls.items():
+                self._release(self._queues[name], [*haul.receipts.values()])
 
     def send(self, held: Held) -> Letter:
         """Hands it to its function, and deletes the message once Lambda has taken the event into its own queue."""
@@ -127,41 +146,52 @@ class Office:
             self._lambda.invoke(FunctionName=held.function, InvocationType="Event", Payload=held.payload.encode())
         except (ClientError, BotoCoreError) as error:
             return replace(held.letter, trouble=str(error))
+        kept = self._delete(held)
+        return replace(held.letter, went="sent", trouble=kept)
+
+    def discard(self, held: Held) -> Letter:
+        """Deletes the message for good, whatever it is."""
+        kept = self._delete(held)
+        return replace(held.letter, trouble=kept) if kept else replace(held.letter, went="discarded")
+
+    def _delete(self, held: Held) -> str:
+        """Why the message stays; empty when it is gone."""
         try:
             self._sqs.delete_message(QueueUrl=self._queues[held.letter.queue], ReceiptHandle=held.receipt)
         except (ClientError, BotoCoreError) as error:
-            return replace(held.letter, went="sent", trouble=f"it stays in the queue: {error}")
-        return replace(held.letter, went="sent")
+            return f"it stays in the queue: {error}"
+        return ""
 
-    def _taken(self, url: str) -> Iterator[Mapping[str, Any]]:
-        """The queue's messages, each once, until there are no more or enough."""
-        seen: set[str] = set()
-        while len(seen) < MOST:
+    def _take(self, queue: str, wanted: Wanted, haul: Haul) -> None:
+        """Until there is no more, or enough. What isn't wanted is not counted, or junk would hide the rest."""
+        while not haul.full:
             answer = self._sqs.receive_message(
-                QueueUrl=url,
+                QueueUrl=self._queues[queue],
                 MaxNumberOfMessages=BATCH,
                 WaitTimeSeconds=WAIT,
                 VisibilityTimeout=HIDDEN,
                 MessageSystemAttributeNames=["SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
-            news = [message for message in answer.get("Messages", []) if message["MessageId"] not in seen]
+            news = [message for message in answer.get("Messages", []) if message["MessageId"] not in haul.receipts]
             if not news:
                 return
-            seen.update(message["MessageId"] for message in news)
-            yield from news
+            haul.receipts |= {message["MessageId"]: message["ReceiptHandle"] for message in news}
+            read = (self._read(queue, message) for message in news)
+            haul.held += (each for each in read if each.letter in wanted)
 
-    def _release(self, url: str, held: list[Held]) -> None:
+    def _release(self, url: str, receipts: list[str]) -> None:
         """Visible again at once. What was deleted is passed over: SQS answers for each entry by itself."""
-        for start in range(0, len(held), BATCH):
+        for start in range(0, len(receipts), BATCH):
             entries = [
-                {"Id": str(number), "ReceiptHandle": each.receipt, "VisibilityTimeout": 0}
-                for number, each in enumerate(held[start : start + BATCH])
+                {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
+                for number, receipt in enumerate(receipts[start : start + BATCH])
             ]
             self._sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)  # type: ignore[arg-type]
 
     def _read(self, queue: str, message: Mapping[str, Any]) -> Held:
-        letter = Letter(message["MessageId"], queue, int(message["Attributes"]["SentTimestamp"]) // 1000)
+        since = int(message["Attributes"]["SentTimestamp"]) // 1000
+        letter = Letter(message["MessageId"], queue, since, body=message["Body"])
         held = Held(letter, message["ReceiptHandle"])
         try:
             return self._failed(held, message) if queue == "failed" else self._undelivered(held, message)

@@ -127,6 +127,8 @@ def letters(found: Sequence[Letter], left: str) -> Iterator[Line]:
         yield from (("", f"  {line}") for line in _content(letter))
         if letter.trouble:
             yield "!", f"  {clean(letter.trouble)}"
+        if letter.went:
+            yield "", f"  {letter.went}"
     yield from _end(found, left)
 
 

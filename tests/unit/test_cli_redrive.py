@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
+import time_machine
 from botocore.exceptions import ClientError
 from holdfast_cli import redrive
 from holdfast_cli.main import app
@@ -248,7 +250,7 @@ MORE = "there may be more: only 10 of queue undelivered were looked at; run it a
 
 
 def test_messages_past_the_limit_were_said_not_to_be_there(monkeypatch: pytest.MonkeyPatch, invoked: list[Any]) -> None:
-    monkeypatch.setattr(redrive, "MOST", 10)
+    monkeypatch.setattr(redrive, "LOOKED_AT", 10)
     for _ in range(13):
         undelivered(EVENT)
     for options in ((), ("--send", "--yes")):
@@ -257,11 +259,67 @@ def test_messages_past_the_limit_were_said_not_to_be_there(monkeypatch: pytest.M
     machine = holdfast("--since", "2100-01-01", "--json")
     assert (machine.exit_code, machine.stdout, machine.stderr) == (1, "[]\n", f"holdfast: {MORE}")
     assert (visible(), invoked) == (13, [])
+
+
+def test_more_than_can_be_taken_in_hand_at_once_goes_in_parts(
+    monkeypatch: pytest.MonkeyPatch, invoked: list[Any]
+) -> None:
+    monkeypatch.setattr(redrive, "MOST", 10)
+    for _ in range(13):
+        undelivered(EVENT)
     asked = holdfast("--send", answer="n\n")
     assert (MORE in asked.stdout, visible()) == (True, 13)
     some = holdfast("--send", "--yes")
     assert (some.exit_code, some.stdout.endswith(MORE), len(invoked), visible()) == (1, True, 10, 3)
     assert (holdfast("--send", "--yes").exit_code, visible()) == (0, 0)
+
+
+@pytest.mark.parametrize("choice", ["--id", "--guardrail", "--since"])
+def test_junk_before_a_letter_hid_it_however_it_was_chosen(
+    choice: str, monkeypatch: pytest.MonkeyPatch, invoked: list[Any]
+) -> None:
+    """Anybody who may put events on the bus can make junk."""
+    monkeypatch.setattr(redrive, "MOST", 10)
+    with time_machine.travel(datetime.now(UTC) - timedelta(hours=8), tick=False):
+        for _ in range(23):
+            failed(look("vpc-endpoint", "no ARN"), "vpc-endpoint")
+    given = {"--id": failed(EVENT), "--guardrail": KMS, "--since": "6h"}[choice]
+    result = holdfast(choice, given, "--send", "--yes")
+    assert (result.exit_code, len(invoked), visible()) == (0, 1, 23)
+
+
+def test_a_letter_is_shown_to_machines_as_it_lies_there() -> None:
+    put("UndeliveredQueue", "not JSON")
+    assert [letter["body"] for letter in told()] == ["not JSON"]
+
+
+def test_what_is_not_wanted_is_discarded_and_nothing_else(invoked: list[Any]) -> None:
+    junk, good, other = put("FailedQueue", "not JSON"), failed(EVENT), failed(sweep(), KMS)
+    result = holdfast("--discard", "--yes", "--id", junk, "--id", good[:8])
+    assert (result.exit_code, invoked, [letter["id"] for letter in told()]) == (0, [], [other])
+    assert [junk in result.stdout, good in result.stdout, result.stdout.count("  discarded\n")] == [True, True, 2]
+    assert "it can't be understood" in result.stdout
+
+
+def test_it_asks_before_it_discards_and_no_means_no() -> None:
+    id = failed(EVENT)
+    result = holdfast("--discard", "--id", id, answer="n\n")
+    assert "DisableKey by" in result.stdout
+    assert "Delete these 1 for good?" in result.stderr
+    assert (result.exit_code, visible()) == (1, 1)
+    assert (holdfast("--discard", "--id", id, answer="y\n").exit_code, visible()) == (0, 0)
+
+
+def test_one_that_sqs_does_not_delete_is_not_told_to_be_gone() -> None:
+    def refuse(**happening: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DeleteMessage")
+
+    id, events = failed(EVENT), boto3.client("sqs").meta.events
+    events.register("before-call.sqs.DeleteMessage", refuse)
+    result = holdfast("--discard", "--yes", "--id", id)
+    events.unregister("before-call.sqs.DeleteMessage", refuse)
+    assert (result.exit_code, visible(), "discarded" in result.stdout) == (1, 1, False)
+    assert "it stays in the queue" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -271,6 +329,10 @@ def test_messages_past_the_limit_were_said_not_to_be_there(monkeypatch: pytest.M
         (["--since", "tomorrow"], "is no time"),
         (["--guardrail", "kms-key-deletoin"], "did you mean kms-key-deletion?"),
         (["--send", "--json"], "add --yes"),
+        (["--discard", "--json", "--id", "1234abcd"], "add --yes"),
+        (["--discard", "--yes"], "say which with --id"),
+        (["--discard", "--yes", "--id", "1234abcd", "--id", ""], "8 characters"),
+        (["--discard", "--send", "--yes", "--id", "1234abcd"], "not both"),
     ],
 )
 def test_what_it_can_not_do_it_says_in_one_line(arguments: list[str], said: str) -> None:
