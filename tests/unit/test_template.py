@@ -150,7 +150,9 @@ def test_what_a_function_can_not_finish_is_kept_and_told(function: str) -> None:
 
 @pytest.mark.parametrize("queue", of_type("AWS::SQS::Queue"))
 def test_security_hears_of_what_is_kept(queue: str) -> None:
-    assert alarmed("ApproximateNumberOfMessagesVisible", "QueueName", {"Fn::GetAtt": [queue, "QueueName"]})
+    name = {"Fn::GetAtt": [queue, "QueueName"]}
+    assert alarmed("ApproximateNumberOfMessagesVisible", "QueueName", name)
+    assert alarmed("NumberOfMessagesSent", "QueueName", name), "what comes while something lies there"
     assert of_type("AWS::SQS::Queue")[queue]["MessageRetentionPeriod"] == 14 * 86400
 
 
