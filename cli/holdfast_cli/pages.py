@@ -221,12 +221,15 @@ def _only(statement: template.Statement) -> str:
 
 
 def _samples(guardrail: str) -> Iterator[str]:
+    """To be tried is that of the call which the guardrail's rule names first: its main incident."""
     yield "## Try it"
     paths = [path.relative_to(project.ROOT) for path in sorted((project.EVENTS / guardrail).glob("*.json"))]
     if not paths:
         yield "It has no sample events yet."
         return
-    yield f"```sh\nholdfast invoke {guardrail} {paths[0]}\n```"
+    main = template.section(guardrail).event_names[0]
+    shown = next((path for path in paths if path.stem.partition("__")[0] == main), paths[0])
+    yield f"```sh\nholdfast invoke {guardrail} {shown}\n```"
     yield "Samples:"
     yield "\n".join(f"- [{path.stem}](../../{path})" for path in paths)
 

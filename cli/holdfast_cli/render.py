@@ -111,7 +111,7 @@ def run(done: Run) -> Iterator[Line]:
     if done.error:
         yield "!", f"  it failed: {clean(done.error)}"
     elif not done.outcomes:
-        yield "", "  it looked at nothing: it is off, or the call failed"
+        yield "", "  it looked at nothing: it is off, the call failed, or it touched nothing that this guardrail covers"
     for message in done.messages:
         yield "#", "\nmessage"
         yield from (("", f"  {line}") for line in mail(message).splitlines())

@@ -1,12 +1,13 @@
 """`holdfast invoke` without --aws: the deployed function, in an account on this machine, given an event."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from holdfast_cli import project, rehearsal
+from holdfast_cli import pages, project, rehearsal
 from holdfast_cli.local_cloud.server import ACCOUNT
 from holdfast_cli.main import app
 from support import call
@@ -42,6 +43,17 @@ def test_the_functions_answer_its_messages_and_its_log_are_shown(invoke: Callabl
     assert [message["outcome"] for message in told["messages"]] == ["escalated"]
     assert any('"outcomes"' in line for line in told["log"])
     assert any("new account" in note for note in told["notes"])
+
+
+def test_the_sample_that_a_page_tries_is_one_that_the_local_cloud_serves(invoke: Callable[..., Result]) -> None:
+    (tried,) = re.findall(r"holdfast invoke kms-key-deletion (\S+)", pages.page("kms-key-deletion"))
+    assert invoke("kms-key-deletion", project.ROOT / tried).exit_code == 0
+
+
+def test_a_call_that_touches_nothing_of_the_guardrails_was_said_to_have_failed(invoke: Callable[..., Result]) -> None:
+    """A route table that no endpoint uses."""
+    result = invoke("vpc-endpoint", project.EVENTS / "vpc-endpoint" / "AssociateRouteTable.json")
+    assert "touched nothing that this guardrail covers" in result.stdout
 
 
 def test_an_event_that_the_function_cannot_understand_ends_with_2(invoke: Callable[..., Result]) -> None:

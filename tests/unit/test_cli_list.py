@@ -22,7 +22,7 @@ def test_list_shows_every_guardrail_with_what_it_watches() -> None:
     assert lines[0] == ["guardrail", "severity", "watches", "mode", "lacks"]
     assert [line[0] for line in lines[1:]] == project.guardrails()
     own = next(line for line in lines if line[0] == "s3-default-encryption")
-    assert own == [own[0], "high", "CreateBucket PutBucketEncryption DeleteBucketEncryption", "audit", ""]
+    assert own == [own[0], "high", "DeleteBucketEncryption CreateBucket PutBucketEncryption", "audit", ""]
 
 
 def test_list_in_a_terminal_is_a_table(monkeypatch: pytest.MonkeyPatch) -> None:

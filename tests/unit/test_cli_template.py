@@ -13,7 +13,7 @@ def test_a_section_says_what_a_guardrail_watches_and_may_do() -> None:
     section = template.section("s3-default-encryption")
     assert section.logical_id == "S3DefaultEncryption"
     assert section.function_name == "${AWS::StackName}-s3-default-encryption"
-    assert section.event_names == ["CreateBucket", "PutBucketEncryption", "DeleteBucketEncryption"]
+    assert section.event_names == ["DeleteBucketEncryption", "CreateBucket", "PutBucketEncryption"]
     assert section.sources == ["aws.s3", "aws.s3express"]
     assert section.event_sources == ["s3.amazonaws.com", "s3express.amazonaws.com"]
     assert section.given["key_arn"] == "EncryptionKeyArn"

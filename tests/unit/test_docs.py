@@ -63,6 +63,14 @@ def test_a_page_tells_all_that_an_operator_asks(guardrail: str) -> None:
 
 
 @of_every_guardrail
+def test_a_page_tries_the_main_incident_first(guardrail: str) -> None:
+    """The alphabet's first was one that the local cloud can't serve."""
+    (tried,) = re.findall(rf"^holdfast invoke {guardrail} (\S+)$", pages.page(guardrail), re.MULTILINE)
+    assert tried == f"events/{guardrail}/{template.section(guardrail).event_names[0]}.json"
+    assert (project.ROOT / tried).exists()
+
+
+@of_every_guardrail
 def test_an_exemption_without_its_resource_was_taken_by_ssm(guardrail: str) -> None:
     found = re.search(r"--value '(.+)' \\\n  --allowed-pattern '(.+)'", pages.page(guardrail))
     assert found
