@@ -7,7 +7,9 @@ Restored: all four settings, on every bucket by itself: S3 applies the stricter 
 leans on its account is open once that one's block falls. The account's own block is restored with `account_level`, else
 only watched. Buckets in `public_buckets` are left alone, and so are directory buckets, which have no such settings.
 
-Can't: change the account's block where an organisation's S3 policy rules; it is compliant if what is effective is.
+Can't: change the account's block where an organisation's S3 policy rules; it is compliant if what is effective is. Nor
+see at once that the account's block was changed through another Region's endpoint: such a call is told of in that
+Region only (AWS Config says the like of its rule s3-account-level-public-access-blocks), here the next sweep finds it.
 """
 
 from collections.abc import Iterable, Iterator
