@@ -572,6 +572,15 @@ def test_what_a_look_may_not_see_is_told_once_unless_it_is_exempt() -> None:
     assert handle(sweep(), handler=locked, delivery="d3", hook=shut).outcome == "exempt"
 
 
+def test_a_look_at_what_is_anothers_tells_nobody() -> None:
+    locked = replace(FORGETFUL, stuck={"Shut": "Open it."}, inventory=lambda aws: [])
+    set_flag("bad")
+    assert handle(look(ID, TARGET), handler=locked, hook=refusing("Shut", "GetParameter")).outcome == "compliant"
+    assert heard() == []
+    assert handle(handler=locked, hook=refusing("Shut", "GetParameter"), delivery="d2").outcome == "escalated"
+    assert handle(look(ID, TARGET), handler=locked, delivery="d3").outcome == "remediated"
+
+
 def test_who_is_exempt_is_not_believed_of_what_nobody_can_see() -> None:
     locked = replace(FORGETFUL, stuck={"Shut": "Open it."})
     exempt(ID, TARGET, principal=MALLORY)

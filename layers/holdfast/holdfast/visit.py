@@ -203,8 +203,16 @@ class Visit(Generic[State, Settings]):
         todo = matching(error, self.guardrail.stuck)
         if todo is None:
             raise error
+        if self._is_strange():
+            return self._gone()
         self.hidden = True
         return Violation("Holdfast can't look at it", todo=f"{todo} AWS said: {error}")
+
+    def _is_strange(self) -> bool:
+        """A look at what may be anybody's: S3 refuses another's bucket as it does a closed one of ours."""
+        if self.event.is_call or self.page.rev:
+            return False
+        return all(each != self.target for each in self.guardrail.inventory(self.world.aws))
 
     def _gone(self) -> Violation | None:
         known = self.page.baseline
