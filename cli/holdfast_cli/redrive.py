@@ -26,7 +26,7 @@ from holdfast_cli.errors import Complaint
 QUEUES = {"undelivered": "UndeliveredQueueUrl", "failed": "FailedQueueUrl"}
 OWN = {LOOK: "a look", SWEEP: "a sweep over everything", CANARY: "a canary"}
 MOST = 1000  # letters of one queue that are taken in hand at once
-LOOKED_AT = 100_000  # messages of one queue among which they are looked for: SQS lets 120,000 be hidden (quotas)
+LOOKED_AT = 10_000  # messages of one queue among which they are looked for: all must be seen while they are hidden
 HIDDEN = 900  # seconds that they stay hidden from others if this program dies: SQS shows nothing without taking it
 WAIT = 1  # second that a receive waits: a short poll asks only some of SQS's servers and may find nothing
 BATCH = 10  # messages of one call: SQS API, ReceiveMessage

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from holdfast import ApiCall, Event, Value, telemetry, unless
 from holdfast.digest import digest
 from holdfast.event import API_CALL
@@ -114,20 +115,23 @@ def canaries_if_due(world: World, plan: Plan) -> int:
     if now() < last.next:
         return 0
     marks = {name: world.ledger.marked(name) for name in (*plan.rules, WATCH)}
-    deaf = dict(plan.rules)
-    try:
-        for name, rule in plan.rules.items():
-            if passes(rule, world):
-                del deaf[name]
-    finally:
-        note_silence([name for name, marked in marks.items() if marked[Mark.ANSWERED] < last.last - SKEW], deaf)
-        sweep_again({name: marks[name][Mark.SWEPT] for name in plan.rules}, world)
-        send_canaries(world, plan.parameter)
+    deaf, errors = dict[str, str](), list[Exception]()
+    for name, rule in plan.rules.items():
+        try:
+            deaf |= {} if starts_something(rule, world) else {name: rule}
+        except (ClientError, BotoCoreError) as error:
+            deaf[name] = rule
+            errors.append(error)
+    note_silence([name for name, marked in marks.items() if marked[Mark.ANSWERED] < last.last - SKEW], deaf)
+    sweep_again({name: marks[name][Mark.SWEPT] for name in plan.rules}, world)
+    send_canaries(world, plan.parameter)
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} rules could not be read", errors)
     return 1
 
 
-def passes(rule: str, world: World) -> bool:
-    """Whether the rule is there and on, and starts something."""
+def starts_something(rule: str, world: World) -> bool:
+    """False for a rule that is gone, off, or leads nowhere."""
     events = world.aws.client("events")
     found = unless("ResourceNotFoundException", events.describe_rule, Name=rule)
     is_on = found is not None and found["State"].startswith("ENABLED")

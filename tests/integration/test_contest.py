@@ -83,11 +83,36 @@ def test_what_is_wrong_when_a_fight_is_over_is_not_said_to_be_in_order(clock: ti
     clock.move_to(due())
     assert tick(5, modes={ID: "audit"}).outcome == "audited"
     (told,) = heard()
-    assert (told["outcome"], told["actor"]["arn"]) == ("escalated", "")
-    assert told["what"].startswith(
-        "nobody had broken it for an hour, and now it is broken again; before that it was put"
-    )
+    assert (told["outcome"], told["actor"]["arn"]) == ("audited", "")
+    assert told["what"].startswith("for an hour nothing has come of it but what was told and stands; before that")
     assert due() == 0
+
+
+def test_what_stands_when_a_fight_is_over_is_not_said_to_be_broken_again(clock: time_machine.Traveller) -> None:
+    for number in range(3):
+        strike(number)
+    exempt(ID, TARGET)
+    strike(4)
+    heard()
+    clock.shift(3 * 3600)
+    assert tick(5).outcome == "exempt"
+    (told,) = heard()
+    assert told["outcome"] == "exempt"
+    assert told["what"].startswith("for an hour nothing has come of it but what was told and stands; before that")
+
+
+def test_what_vanishes_under_the_third_fix_is_told_to_be_gone(clock: time_machine.Traveller) -> None:
+    def gone(world: Any) -> None:
+        world.aws.session.register(
+            "after-call.s3.PutBucketEncryption", lambda **_: boto3.client("s3").delete_bucket(Bucket="lake")
+        )
+
+    strike(1)
+    strike(2)
+    heard()
+    assert strike(3, hook=gone).outcome == "compliant"
+    (told,) = heard()
+    assert (told["outcome"], told["reason"]) == ("compliant", "it is gone by now")
 
 
 def test_what_is_gone_when_a_fight_is_over_is_not_said_to_be_in_order(clock: time_machine.Traveller) -> None:

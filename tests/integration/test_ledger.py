@@ -279,11 +279,16 @@ def test_a_record_that_is_too_large_is_kept_without_its_bulk(ledger: Ledger) -> 
 
 def test_the_fixes_that_an_actor_caused_are_counted_by_the_hour(ledger: Ledger) -> None:
     hour = START // HOUR
-    assert [ledger.count(MALLORY, each) for each in (hour, hour, hour + 1)] == [(1, 0), (2, 0), (1, 0)]
+    assert [ledger.count(MALLORY, each) for each in (hour, hour, hour + 1)] == [1, 2, 1]
     assert item(f"{MALLORY}#{hour}", "actor") == {"fixes": "2", "expires": str((hour + 2) * HOUR)}
-    ledger.note_told(MALLORY, hour, 2)
-    assert ledger.count(MALLORY, hour) == (3, 2)
-    assert broken().count(MALLORY, hour) == (0, 0)
+    assert broken().count(MALLORY, hour) == 0
+
+
+def test_of_an_actor_one_delivery_tells_and_its_retries(ledger: Ledger) -> None:
+    tells = [(3, "d3"), (4, "d4"), (3, "d3"), (5, "d5"), (6, "d6"), (5, "d5")]
+    said = [ledger.may_tell(MALLORY, 0, fixes, 2, delivery) for fixes, delivery in tells]
+    assert said == [True, False, True, True, False, True]
+    assert ledger.may_tell(MALLORY, 1, 3, 2, "d7")
 
 
 @pytest.mark.parametrize(

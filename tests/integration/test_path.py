@@ -11,7 +11,7 @@ import time_machine
 from botocore.exceptions import ClientError, EndpointConnectionError
 from holdfast import Arn, Aws, Case, NoSettings, Violation
 from holdfast.guardrail import NotOurs
-from holdfast.ledger import LedgerLost
+from holdfast.ledger import BLIND, LedgerLost, Told
 from holdfast.visit import BREAK_GLASS, DIED, ELSEWHERE, ROUNDS, UNSURE, Contended, StillViolating
 from holdfast.world import World
 from support import (
@@ -28,6 +28,7 @@ from support import (
     run,
     still_open,
     sweep,
+    world,
 )
 from toy import (
     EMERGENCY,
@@ -570,6 +571,38 @@ def test_what_a_look_may_not_see_is_told_once_unless_it_is_exempt() -> None:
     assert [message["what"] for message in heard()] == ["Holdfast can't look at it"]
     exempt(ID, TARGET)
     assert handle(sweep(), handler=locked, delivery="d3", hook=shut).outcome == "exempt"
+
+
+def test_a_look_that_aws_refuses_says_nothing_of_what_was_known() -> None:
+    """What was audited stays audited, what an exempt principal made stays theirs, and first sight comes later."""
+    locked, shut = replace(FORGETFUL, stuck={"Shut": "Open it."}), refusing("Shut", "GetParameter")
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        set_flag("bad")
+        assert handle(sweep(), handler=locked, delivery="d1", hook=shut).outcome == "escalated"
+        assert handle(sweep(), handler=locked, delivery="d2").outcome == "audited"
+        assert heard() == []
+        clock.shift(86_400)
+        assert handle(look(ID, TARGET), handler=locked, delivery="d3", hook=shut).outcome == "escalated"
+        assert handle(look(ID, TARGET), handler=locked, delivery="d4").outcome == "audited"
+        assert handle(look(ID, TARGET), handler=locked, delivery="d5", hook=shut).outcome == "escalated"
+    assert [message["what"] for message in heard()] == ["Holdfast can't look at it"] * 2
+
+
+def test_what_an_exempt_principal_made_stays_theirs_though_a_look_was_refused() -> None:
+    locked = replace(FORGETFUL, stuck={"Shut": "Open it."})
+    exempt(ID, TARGET, principal=PIPELINE)
+    set_flag("bad")
+    assert handle(event(actor=PIPELINE), handler=locked).outcome == "exempt"
+    refused = handle(look(ID, TARGET), handler=locked, delivery="d2", hook=refusing("Shut", "GetParameter"))
+    assert refused.outcome == "escalated"
+    assert handle(look(ID, TARGET), handler=locked, delivery="d3").outcome == "exempt"
+
+
+def test_the_digest_names_what_the_first_sweep_could_not_look_at() -> None:
+    locked = replace(FORGETFUL, stuck={"Shut": "Open it."})
+    handle(sweep(), handler=locked, hook=refusing("Shut", "GetParameter"))
+    ((target, told, _),) = world("toy").ledger.standing("toy")
+    assert (target, told) == (TARGET, Told("escalated", BLIND))
 
 
 def test_a_look_at_what_is_anothers_tells_nobody() -> None:

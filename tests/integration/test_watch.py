@@ -12,7 +12,7 @@ import pytest
 import time_machine
 from botocore.exceptions import ClientError
 from holdfast import telemetry
-from holdfast.guardrail import SURVEY_LASTS
+from holdfast.guardrail import SURVEY_LASTS, Unfinished
 from holdfast.ledger import Baseline, Ledger, Mark, Told, now
 from holdfast.visit import MARGIN, RESERVE, Delivery
 from holdfast.world import World
@@ -427,8 +427,9 @@ def test_what_lambda_brings_again_goes_back_to_the_bus_once() -> None:
     event, late = look(GUARDRAIL, *buckets), START + MARGIN + RESERVE - 1
     with pytest.raises(Died):
         run(GUARDRAIL, event, SETTINGS, ends=late, hook=die_at("PutEvents", 1))
-    for _ in range(3):
-        assert list(run(GUARDRAIL, event, SETTINGS, ends=late).outcomes) == buckets[:1]
+    assert list(run(GUARDRAIL, event, SETTINGS, ends=late).outcomes) == buckets[:1]
+    with pytest.raises(Unfinished):  # of what the first attempt looked at, this one may have missed something
+        run(GUARDRAIL, event, SETTINGS, ends=late)
     assert targets_asked() == buckets[1:]
     run(GUARDRAIL, event, SETTINGS, ends=late, delivery="delivery-2")
     assert targets_asked() == buckets[1:]

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from holdfast import ApiCall, Aws, buckets, unless
-from holdfast.aws import ELSEWHERE, Rejected, WriteRefused, error_code, roots
+from holdfast.aws import OTHER_REGION, Rejected, WriteRefused, error_code, roots
 from holdfast.trail import bucket_policy
 from holdfast_cli import project
 from moto import mock_aws
@@ -77,7 +77,7 @@ def test_no_bucket_is_followed_to_another_region(call: str) -> None:
             here.aws.apply(
                 ApiCall("s3", call, {"Bucket": "far"} | ({"Policy": "{}"} if call.startswith("put") else {}))
             )
-        assert error_code(refused.value) == ELSEWHERE
+        assert error_code(refused.value) == OTHER_REGION
 
 
 @pytest.mark.usefixtures("aws")

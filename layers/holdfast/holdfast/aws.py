@@ -30,8 +30,8 @@ SHUT_OUT = (
     "Something denies Holdfast's role: the bucket's policy, or one of the organisation. Take that out. "
     "(Or the bucket is another account's by now.)"
 )
-ELSEWHERE = "PermanentRedirect"  # S3's own code for it; `Region` beside it in the error is where the bucket is
-NO_BUCKET = frozenset({"NoSuchBucket", ELSEWHERE})  # for a guardrail: not there, or not here
+OTHER_REGION = "PermanentRedirect"  # S3's own code for it; `Region` beside it in the error is where the bucket is
+NO_BUCKET = frozenset({"NoSuchBucket", OTHER_REGION})  # for a guardrail: not there, or not here
 READS = ("Get", "List", "Describe", "Head", "Lookup", "Query")
 _planned: ContextVar[bool] = ContextVar("planned", default=False)
 
@@ -49,7 +49,7 @@ class Aws(TypedClients):
 
     Any operation that is not a read is refused with WriteRefused; only `apply` makes writes. S3 calls carry
     ExpectedBucketOwner, so that a bucket which was deleted and made again by somebody else is never touched; for one
-    that is in another Region than the client they raise ClientError, ELSEWHERE.
+    that is in another Region than the client they raise ClientError, OTHER_REGION.
     """
 
     def __init__(self, here: Place, config: Config | None = None) -> None:
@@ -114,7 +114,7 @@ def _here_only(**happening: Any) -> None:
     """By itself botocore follows a bucket to its Region; there another stack's settings and exemptions hold."""
     there = happening["request"].context.get("signing", {}).get("region", happening["region_name"])
     if there != happening["region_name"]:
-        error: Any = {"Code": ELSEWHERE, "Message": f"the bucket is in {there}", "Region": there}
+        error: Any = {"Code": OTHER_REGION, "Message": f"the bucket is in {there}", "Region": there}
         raise ClientError({"Error": error}, happening["operation_name"])
 
 

@@ -28,7 +28,7 @@ OWNERS = {
 
 
 class Contest(Value):
-    """The fixes of one target that had less than an hour between them. Times are epoch seconds.
+    """The fixes of one target with less than an hour between them, until the end of a fight is told. In epoch seconds.
 
     `tries` is how often a fix was begun in the clock hour that began at `hour`, `unsafe` for how many seconds the
     target was broken in all, `actors` who broke it how often, `kinds` what was wrong.

@@ -30,7 +30,7 @@ class NotOurs(ValueError):
 
 
 class Unfinished(RuntimeError):
-    """There was no time for all that a call touched: Lambda must bring it again, since a look knows of no actor."""
+    """There was no time for all, and not all that is left was asked for: Lambda must bring the event again."""
 
 
 class NoSettings(Value):
@@ -172,17 +172,19 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
     def _in_time(self, targets: Iterable[Arn], event: Event, world: World, delivery: Delivery) -> Iterator[Arn]:
         """As much as there is time for; the rest goes back to the bus, so that each run gets further.
 
-        Once for all of Lambda's attempts: looks that are slow and fail would multiply. What is left of a call is looked
-        at without its actor: better than not before Lambda tries again.
+        Once for all of Lambda's attempts: looks that are slow and fail would multiply. An attempt after that fails if
+        it gets no further. What is left of a call is looked at without its actor: better than not before Lambda tries
+        again.
         """
         remaining = iter(targets)
         for target in remaining:
             yield target
             if delivery.is_ending and (rest := next(remaining, None)):
-                if not world.ledger.was_handed_on(world.guardrail, delivery.id):
+                handed_on = world.ledger.was_handed_on(world.guardrail, delivery.id)
+                if not handed_on:
                     _ask(chain([rest], remaining), world)
                     world.ledger.hand_on(world.guardrail, delivery.id)
-                if event.is_call:
+                if event.is_call or handed_on:
                     raise Unfinished(f"{event.name} touched more than there was time for")
                 return
 

@@ -9,6 +9,7 @@ A page is one DynamoDB item, so the whole memory of a target costs one read:
     allowed             the state that a principal's exemption allowed
     told                what was told last of a violation that stands, so that it is told once
     contest             how often it was fixed of late
+    blind               set while AWS refuses to show it
     rev                 counts the writes; every write is conditional on the one it has seen
 
 What is known of a guardrail as a whole lies under its `#survey`, the clocks of the watch under `watch`.
@@ -43,6 +44,7 @@ HISTORY = "#history"
 ACTOR = "actor"
 HANDED_ON = "handed-on"
 WATCH = "watch"
+BLIND = "Holdfast can't look at it"
 STANDING = (Outcome.AUDITED, Outcome.EXEMPT, Outcome.ESCALATED)
 DAY = 86_400
 CONDITION = {"ConditionalCheckFailedException", "ConditionalCheckFailed"}
@@ -155,8 +157,8 @@ class Ledger(Value):
             ExpressionAttributeValues={":until": {"N": str(until)}, ":seen": {"N": str(seen)}},
         )
 
-    def count(self, actor: str, hour: int) -> tuple[int, int]:
-        """One more of the fixes that an actor caused in this hour (since the epoch): how many, and at how many told.
+    def count(self, actor: str, hour: int) -> int:
+        """One more of the fixes that an actor caused in this hour (since the epoch): how many these are.
 
         0 when DynamoDB fails: what counts fixes must not stand in the way of one.
         """
@@ -170,21 +172,28 @@ class Ledger(Value):
                         "Key": _key(ACTOR, f"{actor}#{hour}"),
                         "UpdateExpression": "ADD fixes :one SET expires = :later",
                         "ExpressionAttributeValues": {":one": {"N": "1"}, ":later": {"N": str((hour + 2) * HOUR)}},
-                        "ReturnValues": "ALL_NEW",
+                        "ReturnValues": "UPDATED_NEW",
                     },
                 )
             )
         except (ClientError, BotoCoreError):
-            return 0, 0
-        found = answer["Attributes"]
-        return int(found["fixes"]["N"]), int(found.get("told", {"N": "0"})["N"])
+            return 0
+        return int(answer["Attributes"]["fixes"]["N"])
 
-    def note_told(self, actor: str, hour: int, fixes: int) -> None:
-        """A person was asked about an actor. Raises ClientError and BotoCoreError."""
-        self._update(
+    def may_tell(self, actor: str, hour: int, fixes: int, every: int, delivery: str) -> bool:
+        """One delivery, with its retries, tells of an actor, and of so many more fixes another one.
+
+        Raises ClientError and BotoCoreError.
+        """
+        return self._update(
             Key=_key(ACTOR, f"{actor}#{hour}"),
-            UpdateExpression="SET told = :fixes",
-            ExpressionAttributeValues={":fixes": {"N": str(fixes)}},
+            UpdateExpression="SET told = :fixes, teller = :delivery",
+            ConditionExpression="attribute_not_exists(told) OR told <= :before OR teller = :delivery",
+            ExpressionAttributeValues={
+                ":fixes": {"N": str(fixes)},
+                ":before": {"N": str(fixes - every)},
+                ":delivery": {"S": delivery},
+            },
         )
 
     def was_handed_on(self, guardrail: str, delivery: str) -> bool:
@@ -253,7 +262,8 @@ class Ledger(Value):
             ExpressionAttributeValues={":g": {"S": guardrail}},
         )
         for item in pages:
-            told = _parsed(Told, item, "told") or Told("", "")
+            unseen = Told(Outcome.ESCALATED.value, BLIND) if "blind" in item else Told("", "")
+            told = _parsed(Told, item, "told") or unseen
             yield item["target"]["S"], told, _parsed(Baseline, item, "baseline")
 
     def _numbers(self, guardrail: str, name: str) -> dict[str, int]:
@@ -261,13 +271,15 @@ class Ledger(Value):
         answer = self.aws.client("dynamodb").get_item(TableName=self.table, Key=_key(guardrail, name))
         return {key: int(value["N"]) for key, value in answer.get("Item", {}).items() if "N" in value}
 
-    def _update(self, **arguments: Any) -> None:
-        """UpdateItem, and nothing where its condition does not hold."""
+    def _update(self, **arguments: Any) -> bool:
+        """UpdateItem; False, and nothing, where its condition does not hold or another transaction has the item."""
         try:
             self.aws.apply(ApiCall("dynamodb", "update_item", {"TableName": self.table, **arguments}))
         except ClientError as error:
             if not _is_moved(error):
                 raise
+            return False
+        return True
 
     def _query(self, **arguments: Any) -> Iterator[dict[str, Any]]:
         pages = self.aws.client("dynamodb").get_paginator("query").paginate(TableName=self.table, **arguments)
@@ -288,6 +300,7 @@ class Page:
     allowed: Allowed | None = None
     told: Told | None = None
     contest: Contest | None = None
+    blind: bool = False
     due: int = 0
     lost: Exception | None = None
 
@@ -303,7 +316,7 @@ class Page:
         self.rev, self.due = (int(item[name]["N"]) if name in item else 0 for name in ("rev", "due"))
         self.open, self.baseline = _parsed(Record, item, "open"), _parsed(Baseline, item, "baseline")
         self.allowed, self.told = _parsed(Allowed, item, "allowed"), _parsed(Told, item, "told")
-        self.contest = _parsed(Contest, item, "contest")
+        self.contest, self.blind = _parsed(Contest, item, "contest"), "blind" in item
 
     def must_be_known(self) -> None:
         """Raises LedgerLost if DynamoDB failed: for when only changing nothing is at stake."""
@@ -324,6 +337,16 @@ class Page:
         except Moved:
             return  # the other run has seen the same, or something newer
         self.must_be_known()
+
+    def sees(self, something: bool = True) -> None:
+        """Whether AWS shows the target; what else is known stays. Costs nothing when that is known.
+
+        Raises Moved and LedgerLost.
+        """
+        if self.blind == something:
+            self._commit({"blind": None if something else True}, self.due)
+            self.must_be_known()
+            self.blind = not something
 
     def inherit(self, baseline: Baseline) -> None:
         """The baseline of what it takes the place of; what else is known of it stays. As `remember` otherwise."""

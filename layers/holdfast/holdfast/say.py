@@ -22,7 +22,7 @@ AWAITED = "whoever made it so may be one who may, and the event of that call sti
 
 
 class Say(Value, Generic[State, Settings]):
-    """Of one event and one look at its target. `state` is None where there is nothing."""
+    """Of one event and one look at its target. `state` is None where there is nothing, and where AWS hides it."""
 
     guardrail: "Guardrail[State, Settings]"
     event: Event
@@ -30,6 +30,7 @@ class Say(Value, Generic[State, Settings]):
     page: Page
     case: Case[State, Settings]
     state: State | None
+    hidden: bool = False
 
     @property
     def is_old(self) -> bool:
@@ -78,6 +79,7 @@ class Say(Value, Generic[State, Settings]):
         allowed = self.page.allowed
         return (
             allowed is not None
+            and not self.hidden
             and (allowed.exemption, allowed.state) == (name, shape.plain(self.state))
             and exemption.principal is not None
             and exemption.covers(self.case.target, exemption.principal)
@@ -131,6 +133,8 @@ class Say(Value, Generic[State, Settings]):
         return any(each.covers(self.case.target, each.principal or "") for each in exemptions)
 
     def _can_have_made_it(self) -> bool:
+        if self.hidden:
+            return False
         return self.state is None or self.guardrail.made_by(self.event.name, self.state, self.case.baseline)
 
     def _is_lost(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from holdfast.aws import ELSEWHERE, Aws, error_code
+from holdfast.aws import OTHER_REGION, Aws, error_code
 from holdfast.event import Arn, Place
 from holdfast.model import ApiCall
 from holdfast.value import Value
@@ -140,7 +140,7 @@ def bucket_policy(bucket: str, aws: Aws) -> Any:
     try:
         return aws.client("s3").get_bucket_policy(Bucket=bucket)
     except ClientError as error:
-        if error_code(error) != ELSEWHERE:
+        if error_code(error) != OTHER_REGION:
             raise
         there: Any = error.response["Error"]
         return aws.client("s3", there["Region"]).get_bucket_policy(Bucket=bucket)

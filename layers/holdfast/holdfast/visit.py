@@ -13,7 +13,7 @@ from holdfast import shape, telemetry
 from holdfast.aws import Rejected, error_code
 from holdfast.contest import FOUGHT_OVER, HOUR, Contest, fixed, owner, tried
 from holdfast.event import Actor, Arn, Event
-from holdfast.ledger import Allowed, Baseline, LedgerLost, Moved, Page, Told, now
+from holdfast.ledger import BLIND, Allowed, Baseline, LedgerLost, Moved, Page, Told, now
 from holdfast.message import envelope, slim, tell
 from holdfast.model import Case, Outcome, Record, Settings, State, Violation
 from holdfast.say import AWAITED, Say
@@ -116,6 +116,10 @@ class Visit(Generic[State, Settings]):
         if not (self.event.is_call or self.page.rev) and self.target.region not in ("", self.world.here.region):
             return Outcome.COMPLIANT  # anybody may ask for a look; other settings hold there
         self.state, violation = self._look()
+        if violation and self.hidden and not self.event.is_call:
+            return self._blind(violation)
+        if not self.hidden:
+            self.page.sees()
         if self._is_over():
             self._settle(violation)
         if violation is None and not (violation := self.say.disputed()):
@@ -128,7 +132,17 @@ class Visit(Generic[State, Settings]):
     @property
     def say(self) -> Say[State, Settings]:
         """Whose doing the state is that was last seen."""
-        return Say(self.guardrail, self.event, self.choices, self.page, self.case, self.state)
+        return Say(self.guardrail, self.event, self.choices, self.page, self.case, self.state, self.hidden)
+
+    def _blind(self, violation: Violation) -> Outcome:
+        """A look that AWS refuses is told once, and says nothing of what is known of the target."""
+        if self.say.exemption(""):
+            return Outcome.EXEMPT
+        told = self.page.blind or self.page.told == Told(Outcome.ESCALATED.value, BLIND)
+        if not (told or self._stood_before(violation)):
+            self._tell(replace(self._record(violation), outcome=Outcome.ESCALATED.value, closed=now()))
+        self.page.sees(False)
+        return Outcome.ESCALATED
 
     def _alarmed(self, outcome: Outcome) -> Outcome:
         """Every use of break-glass is told, whatever else is or isn't."""
@@ -148,8 +162,10 @@ class Visit(Generic[State, Settings]):
         contest = self.page.contest
         if contest is None:
             return
-        outcome, ended = Outcome.COMPLIANT, "nobody has broken it for an hour"
-        if violation:
+        outcome, ended, told = Outcome.COMPLIANT, "nobody has broken it for an hour", self.page.told
+        if violation and told and told.what == violation.what:
+            outcome, ended = Outcome(told.outcome), "for an hour nothing has come of it but what was told and stands"
+        elif violation:
             outcome, ended = Outcome.ESCALATED, "nobody had broken it for an hour, and now it is broken again"
         elif self.state is None:
             ended = "it is gone by now"
@@ -206,7 +222,7 @@ class Visit(Generic[State, Settings]):
         if self._is_strange():
             return self._gone()
         self.hidden = True
-        return Violation("Holdfast can't look at it", todo=f"{todo} AWS said: {error}")
+        return Violation(BLIND, todo=f"{todo} AWS said: {error}")
 
     def _is_strange(self) -> bool:
         """A look at what may be anybody's: S3 refuses another's bucket as it does a closed one of ours."""
@@ -248,7 +264,7 @@ class Visit(Generic[State, Settings]):
     def _accepted(self, violation: Violation) -> Outcome | None:
         """Changes by those who may change what is good: the state they left is the new baseline."""
         why = self.say.accepted()
-        if not why or self.hidden:
+        if not why:
             return None
         self.page.must_be_known()  # only changing nothing is at stake
         if self.say.is_old:
@@ -267,8 +283,6 @@ class Visit(Generic[State, Settings]):
         if found is None:
             return self._outdated(violation) if self.say.exemption(self.case.actor) else None
         name, exemption = found
-        if self.hidden and exemption.principal:
-            return None  # nobody can see what they have made
         reason = f"exemption {name} ({exemption.reason}; owner {exemption.owner}, until {exemption.expires})"
         allowed = self.say.allowed(name) if exemption.principal else None
         doubt = self.say.contested(exemption, allowed) if allowed else None
@@ -361,14 +375,13 @@ class Visit(Generic[State, Settings]):
         who = self.event.counted_actor
         if self.guardrail.severity == "critical" or self.page.open or not who:
             return None
-        caused, told = self.world.ledger.count(who, hour)
+        caused = self.world.ledger.count(who, hour)
         if caused <= limits.fixes_per_actor:
             return None
         why = f"{who} broke more than {limits.fixes_per_actor} things within an hour"
-        if not told or caused - told >= limits.fixes_per_actor:
+        if self.world.ledger.may_tell(who, hour, caused, limits.fixes_per_actor, self.delivery.id):
             todo = "Find out what it does, and stop it. What it breaks is put right when the hour is over."
             self._tell(replace(record, reason=why, todo=todo, outcome=Outcome.ESCALATED.value))
-            self.world.ledger.note_told(who, hour, caused)
         return (hour + 1) * HOUR - now(), why
 
     def _left(self, outcome: Outcome) -> Outcome:
@@ -582,8 +595,8 @@ class Visit(Generic[State, Settings]):
 
     def _counted(self, record: Record) -> Contest | None:
         """The fight over the target, if this record is a fix of it."""
-        is_fix = record.applied or record.outcome == Outcome.REMEDIATED.value
-        if not is_fix or self.page.contest is None:
+        left_some = record.applied and record.outcome == Outcome.ESCALATED.value
+        if not (left_some or record.outcome == Outcome.REMEDIATED.value) or self.page.contest is None:
             return None
         broken = self.event.epoch if self.event.is_call and record.event_id == self.event.id else 0
         self.page.contest = fixed(self.page.contest, record.actor, record.what, broken or record.opened, now())
