@@ -9,7 +9,7 @@ import boto3
 import pytest
 import time_machine
 from botocore.exceptions import ClientError, EndpointConnectionError
-from holdfast import Arn, Aws, Case, NoSettings, Violation
+from holdfast import Arn, Aws, BadEvent, Case, NoSettings, Violation
 from holdfast.guardrail import NotOurs
 from holdfast.ledger import BLIND, LedgerLost, Told
 from holdfast.visit import BREAK_GLASS, DIED, ELSEWHERE, ROUNDS, UNSURE, Contended, StillViolating
@@ -1118,10 +1118,17 @@ def test_a_look_before_the_event_does_not_make_the_attackers_state_the_good_one(
         "arn:aws:ssm:eu-west-1:123456789012:flag",
     ],
 )
-def test_a_thing_has_one_name_and_a_look_by_another_finds_nothing(odd: str) -> None:
+def test_a_thing_has_one_name_and_a_look_by_another_finds_nothing(odd: str, caplog: pytest.LogCaptureFixture) -> None:
     set_flag("bad")
     assert handle(look(ID, odd)).outcomes == {}
     assert flag() == "bad"
+    assert [vars(line)["target"] for line in caplog.records if line.msg in ("not guarded", "not ours")] == [odd]
+
+
+def test_a_call_on_what_the_guardrail_has_no_name_for_is_raised() -> None:
+    astray = replace(TOY, targets=lambda event: [Arn("arn:aws:s3:::x/flag")])
+    with pytest.raises(BadEvent, match=r"^toy does not guard arn:aws:s3:::x/flag$"):
+        handle(handler=astray)
 
 
 def test_each_change_by_those_who_may_moves_the_baseline_though_it_reads_the_same() -> None:
