@@ -1125,6 +1125,13 @@ def test_a_thing_has_one_name_and_a_look_by_another_finds_nothing(odd: str, capl
     assert [vars(line)["target"] for line in caplog.records if line.msg in ("not guarded", "not ours")] == [odd]
 
 
+def test_the_log_names_the_target_that_failed(caplog: pytest.LogCaptureFixture) -> None:
+    broken = HERE.arn("ssm", "parameter/broken")
+    with pytest.raises(ExceptionGroup):
+        handle(look(ID, broken))
+    assert [vars(line)["target"] for line in caplog.records if line.msg == "failed"] == [broken]
+
+
 def test_a_call_on_what_the_guardrail_has_no_name_for_is_raised() -> None:
     astray = replace(TOY, targets=lambda event: [Arn("arn:aws:s3:::x/flag")])
     with pytest.raises(BadEvent, match=r"^toy does not guard arn:aws:s3:::x/flag$"):
