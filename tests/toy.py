@@ -119,13 +119,13 @@ def down(*services: str) -> Callable[[World], object]:
     return lambda world: world.aws.session.register("before-call", refuse)
 
 
-def refusing(code: str, operation: str = "PutParameter") -> Callable[[World], object]:
+def refusing(code: str, operation: str = "PutParameter", service: str = "ssm") -> Callable[[World], object]:
     """A world in which AWS answers one operation with an error."""
 
     def refuse(**_: Any) -> None:
         raise ClientError({"Error": {"Code": code, "Message": "not now"}}, operation)
 
-    return lambda world: world.aws.session.register(f"before-call.ssm.{operation}", refuse)
+    return lambda world: world.aws.session.register(f"before-call.{service}.{operation}", refuse)
 
 
 def while_it_tells(act: Callable[[], object]) -> Callable[[World], object]:

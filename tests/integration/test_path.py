@@ -598,6 +598,17 @@ def test_what_an_exempt_principal_made_stays_theirs_though_a_look_was_refused() 
     assert handle(look(ID, TARGET), handler=locked, delivery="d3").outcome == "exempt"
 
 
+def test_what_is_seen_again_is_mended_though_the_ledger_fails_just_then() -> None:
+    locked = replace(FORGETFUL, stuck={"Shut": "Open it."})
+    set_flag("bad")
+    handle(look(ID, TARGET), handler=locked, hook=refusing("Shut", "GetParameter"))
+    heard()
+    with pytest.raises(ExceptionGroup):
+        handle(handler=locked, delivery="d2", hook=refusing("InternalServerError", "UpdateItem", "dynamodb"))
+    assert flag() == "good"
+    assert [message["outcome"] for message in heard()] == ["remediated"]
+
+
 def test_the_digest_names_what_the_first_sweep_could_not_look_at() -> None:
     locked = replace(FORGETFUL, stuck={"Shut": "Open it."})
     handle(sweep(), handler=locked, hook=refusing("Shut", "GetParameter"))

@@ -339,13 +339,9 @@ class Page:
         self.must_be_known()
 
     def sees(self, something: bool = True) -> None:
-        """Whether AWS shows the target; what else is known stays. Costs nothing when that is known.
-
-        Raises Moved and LedgerLost.
-        """
+        """Whether AWS shows the target; what else is known stays. Costs nothing when that is known. Raises Moved."""
         if self.blind == something:
             self._commit({"blind": None if something else True}, self.due)
-            self.must_be_known()
             self.blind = not something
 
     def inherit(self, baseline: Baseline) -> None:

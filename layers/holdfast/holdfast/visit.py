@@ -142,6 +142,7 @@ class Visit(Generic[State, Settings]):
         if not (told or self._stood_before(violation)):
             self._tell(replace(self._record(violation), outcome=Outcome.ESCALATED.value, closed=now()))
         self.page.sees(False)
+        self.page.must_be_known()
         return Outcome.ESCALATED
 
     def _alarmed(self, outcome: Outcome) -> Outcome:
