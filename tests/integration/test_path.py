@@ -598,6 +598,40 @@ def test_what_an_exempt_principal_made_stays_theirs_though_a_look_was_refused() 
     assert handle(look(ID, TARGET), handler=locked, delivery="d3").outcome == "exempt"
 
 
+def test_a_call_on_what_nobody_can_see_says_nothing_of_what_was_known() -> None:
+    locked, shut = replace(FORGETFUL, stuck={"Shut": "Open it."}), refusing("Shut", "GetParameter")
+    set_flag("bad")
+    assert handle(sweep(), handler=locked, delivery="d1").outcome == "audited"
+    assert heard() == []
+    for delivery in ("d2", "d3"):
+        assert handle(event(id=delivery), handler=locked, delivery=delivery, hook=shut).outcome == "escalated"
+    assert handle(look(ID, TARGET), handler=locked, delivery="d4", hook=shut).outcome == "escalated"
+    assert [message["what"] for message in heard()] == ["Holdfast can't look at it"]
+    assert handle(look(ID, TARGET), handler=locked, delivery="d5").outcome == "audited"
+    assert handle(event(id="d6"), handler=locked, delivery="d6", hook=shut).outcome == "escalated"
+    assert [message["what"] for message in heard()] == ["Holdfast can't look at it"]
+
+
+def test_what_an_exempt_principal_made_stays_theirs_though_a_call_was_refused_its_look() -> None:
+    locked, shut = replace(FORGETFUL, stuck={"Shut": "Open it."}), refusing("Shut", "GetParameter")
+    exempt(ID, TARGET, principal=PIPELINE)
+    set_flag("bad")
+    assert handle(event(actor=PIPELINE), handler=locked).outcome == "exempt"
+    assert handle(event(id="event-2"), handler=locked, delivery="d2", hook=shut).outcome == "escalated"
+    assert handle(look(ID, TARGET), handler=locked, delivery="d3").outcome == "exempt"
+
+
+def test_the_end_of_an_exemption_is_told_of_what_nobody_can_see() -> None:
+    locked, shut = replace(FORGETFUL, stuck={"Shut": "Open it."}), refusing("Shut", "GetParameter")
+    set_flag("bad")
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        exempt(ID, TARGET, expires="2027-01-16")
+        assert handle(handler=locked, hook=shut).outcome == "exempt"
+        clock.shift(10 * 86_400)
+        assert handle(look(ID, TARGET), handler=locked, delivery="d2", hook=shut).outcome == "escalated"
+    assert [message["outcome"] for message in heard()] == ["exempt", "escalated"]
+
+
 def test_what_is_seen_again_is_mended_though_the_ledger_fails_just_then() -> None:
     locked = replace(FORGETFUL, stuck={"Shut": "Open it."})
     set_flag("bad")

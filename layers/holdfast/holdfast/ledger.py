@@ -359,18 +359,23 @@ class Page:
         allowed: Allowed | None = None,
         due: int = 0,
         standing: str = "",
+        hidden: bool = False,
     ) -> None:
         """The record becomes history and the page is free again: both or neither.
 
+        Where AWS shows nothing (`hidden`), what was told and allowed before stays.
         A page that another run has written meanwhile was told and closed by it; or else that run has left to this one
         what it found, and there must be another look: raises Moved. Raises LedgerLost if DynamoDB failed.
         """
         told = Told(record.outcome, standing or record.what) if record.outcome in STANDING else None
-        values = {"open": None, "told": told, "baseline": baseline, "allowed": allowed, "contest": self.contest}
+        values: dict[str, Any] = {"open": None, "told": told, "baseline": baseline, "allowed": allowed}
+        if hidden:
+            is_news = record.outcome == Outcome.ESCALATED.value
+            values |= {"told": self.told or told, "allowed": self.allowed, "blind": True if is_news else None}
         history = {"record": _text(record), "expires": {"N": str(record.closed + self.ledger.days * DAY)}}
         puts = [self._put(f"record#{record.id}", history), *self._versioned(baseline)]
         try:
-            self._commit(values, due, puts)
+            self._commit(values | {"contest": self.contest}, due, puts)
         except Moved:
             now_open = self.ledger.page(self.guardrail, self.target).open
             if now_open and now_open.delivery == record.delivery:

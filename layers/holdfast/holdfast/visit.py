@@ -138,8 +138,7 @@ class Visit(Generic[State, Settings]):
         """A look that AWS refuses is told once, and says nothing of what is known of the target."""
         if self.say.exemption(""):
             return Outcome.EXEMPT
-        told = self.page.blind or self.page.told == Told(Outcome.ESCALATED.value, BLIND)
-        if not (told or self._stood_before(violation)):
+        if not (self.page.blind or self._stood_before(violation)):
             self._tell(replace(self._record(violation), outcome=Outcome.ESCALATED.value, closed=now()))
         self.page.sees(False)
         self.page.must_be_known()
@@ -547,8 +546,9 @@ class Visit(Generic[State, Settings]):
         self.page.must_be_known()
         told, opened = Told(outcome.value, violation.what), self.page.open
         alarm = named(self.case.actor, self.choices.shared.break_glass_arns)
-        news = opened or alarm or baseline or allowed != self.page.allowed
-        same = self.page.told == told or (allowed is not None and not self.event.is_call)
+        news = opened or alarm or baseline or (allowed != self.page.allowed and not self.hidden)
+        blind = self.hidden and self.page.blind and outcome is Outcome.ESCALATED
+        same = blind or self.page.told == told or (allowed is not None and not self.event.is_call)
         if same and not news:
             self.page.expect(due)
             return outcome
@@ -591,7 +591,7 @@ class Visit(Generic[State, Settings]):
             self._tell(closed)
         good = outcome in (Outcome.REMEDIATED, Outcome.COMPLIANT)
         kept = baseline or (self._baseline() if good else self.page.baseline)
-        self.page.close(closed, kept, allowed, due, standing)
+        self.page.close(closed, kept, allowed, due, standing, hidden=self.hidden and not closed.applied)
         return outcome
 
     def _counted(self, record: Record) -> Contest | None:
