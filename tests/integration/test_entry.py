@@ -51,11 +51,23 @@ def _function(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_an_event_comes_in_and_its_outcome_goes_out(capsys: pytest.CaptureFixture[str]) -> None:
     make_bucket()
     boto3.client("s3").delete_public_access_block(Bucket="lake")
-    event = call("s3", "DeleteBucketPublicAccessBlock", {"bucketName": "lake"})
+    event = call("s3", "DeleteBucketPublicAccessBlock", {"bucketName": "lake"}, eventTime="2026-01-01T00:00:00Z")
     assert project.load(GUARDRAIL).handler(event, Context()) == {"arn:aws:s3:::lake": "remediated"}
     assert [message["outcome"] for message in heard()] == ["remediated"]
     metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     assert [found["Remediated"] for found in metrics] == [[1.0]]
+    assert metrics[0]["Delay"] > [0.0]
+
+
+def test_the_log_tells_what_came_of_an_event(caplog: pytest.LogCaptureFixture) -> None:
+    make_bucket()
+    event = call("s3", "DeleteBucketPublicAccessBlock", {"bucketName": "lake"}, id="event-7")
+    project.load(GUARDRAIL).handler(event, Context())
+    (done,) = (vars(entry) for entry in caplog.records if entry.message == "done")
+    told = {"event": "DeleteBucketPublicAccessBlock", "event_id": "event-7"}
+    assert told | {"outcomes": {"arn:aws:s3:::lake": "remediated"}} == {
+        name: done[name] for name in (*told, "outcomes")
+    }
 
 
 def test_what_can_not_be_understood_is_raised() -> None:
@@ -63,13 +75,25 @@ def test_what_can_not_be_understood_is_raised() -> None:
         project.load(GUARDRAIL).handler({"detail": {}}, Context())
 
 
-def test_a_guardrail_that_is_off_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_guardrail_that_is_off_says_so(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     """Else one write to Parameter Store would silence all without a trace."""
     boto3.client("ssm").put_parameter(Name="/holdfast/settings", Value='{"mode": "off"}', Type="String")
     event = call("s3", "DeleteBucketPublicAccessBlock", {"bucketName": "lake"})
     assert project.load(GUARDRAIL).handler(event, Context()) == {}
     (counted,) = (json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line)
     assert counted["Off"] == [1.0]
+    assert [vars(entry)["event_id"] for entry in caplog.records if entry.message == "off"] == ["event-1"]
+
+
+def test_a_guardrail_that_lacks_a_setting_says_which(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "s3-vpc-only-policy")
+    monkeypatch.setenv("HOLDFAST_SETTINGS", "{}")
+    event = call("s3", "DeleteBucketPolicy", {"bucketName": "lake"})
+    assert project.load("s3-vpc-only-policy").handler(event, Context()) == {}
+    (lacks,) = (vars(entry)["lacks"] for entry in caplog.records if hasattr(entry, "lacks"))
+    assert lacks == "s3-vpc-only-policy: required: buckets"
 
 
 def test_a_canary_is_answered_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,6 +108,14 @@ def test_another_accounts_thing_is_named_in_the_log_and_left_alone(caplog: pytes
     event = look(GUARDRAIL, theirs)
     assert project.load(GUARDRAIL).handler(event, Context()) == {}
     assert [vars(entry)["target"] for entry in caplog.records if entry.message == "not ours"] == [theirs]
+
+
+def test_an_event_on_another_accounts_thing_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    theirs = [{"type": "AWS::S3::Bucket", "ARN": "arn:aws:s3:::lake", "accountId": "999999999999"}]
+    event = call("s3", "DeleteBucketPublicAccessBlock", {"bucketName": "lake"}, resources=theirs)
+    assert project.load(GUARDRAIL).handler(event, Context()) == {}
+    (left,) = (vars(entry) for entry in caplog.records if entry.message == "not ours")
+    assert (left["owner"], left["event_id"]) == ("999999999999", "event-1")
 
 
 def test_a_tick_of_the_watch_asks_for_the_sweep_and_sends_canaries(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import boto3
 import pytest
 import time_machine
 from botocore.exceptions import ClientError, EndpointConnectionError
-from holdfast import Arn, Aws, BadEvent, Case, NoSettings, Violation
+from holdfast import Arn, Aws, BadEvent, Case, NoSettings, Violation, telemetry
 from holdfast.guardrail import NotOurs
 from holdfast.ledger import BLIND, LedgerLost, Told
 from holdfast.visit import BREAK_GLASS, DIED, ELSEWHERE, ROUNDS, UNSURE, Contended, StillViolating
@@ -289,8 +289,11 @@ def test_a_rest_that_could_be_mended_waits_too_if_it_has_to() -> None:
     assert still_open()[0]["reason"] == "x"
 
 
-def test_stale_settings_are_used_and_said_to_be_stale(caplog: pytest.LogCaptureFixture) -> None:
+def test_stale_settings_are_used_and_said_to_be_stale(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     set_flag("bad")
+    telemetry.metrics.clear_metrics()
 
     def fail_later(world: World) -> None:
         world.parameters.read()
@@ -303,7 +306,10 @@ def test_stale_settings_are_used_and_said_to_be_stale(caplog: pytest.LogCaptureF
 
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         assert handle(hook=fail_later).outcome == "remediated"
-    assert "settings are stale" in caplog.messages
+    telemetry.flush()
+    (why,) = (vars(line)["why"] for line in caplog.records if line.msg == "settings are stale")
+    assert "ssm" in str(why)
+    assert '"StaleSettings":[1.0]' in capsys.readouterr().out
 
 
 def test_what_was_audited_excuses_nothing_worse() -> None:
@@ -1170,11 +1176,16 @@ def test_a_thing_has_one_name_and_a_look_by_another_finds_nothing(odd: str, capl
     assert [vars(line)["target"] for line in caplog.records if line.msg in ("not guarded", "not ours")] == [odd]
 
 
-def test_the_log_names_the_target_that_failed(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_target_that_failed_is_logged_and_counted(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = HERE.arn("ssm", "parameter/broken")
-    with pytest.raises(ExceptionGroup):
+    telemetry.metrics.clear_metrics()
+    with pytest.raises(ExceptionGroup, match=r"^1 of 1 targets failed"):
         handle(look(ID, broken))
+    telemetry.flush()
     assert [vars(line)["target"] for line in caplog.records if line.msg == "failed"] == [broken]
+    assert '"Failed":[1.0]' in capsys.readouterr().out
 
 
 def test_a_call_on_what_the_guardrail_has_no_name_for_is_raised() -> None:
