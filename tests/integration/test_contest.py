@@ -18,6 +18,7 @@ ID = "s3-default-encryption"
 TARGET = "arn:aws:s3:::lake"
 START = 1_800_000_000 - 1_800_000_000 % 3600
 KMS = {"algorithm": "aws:kms"}
+RIGHT: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}, "BucketKeyEnabled": True}]}
 OWNER = f"arn:aws:iam::{ME}:role/deploy"
 
 
@@ -63,9 +64,9 @@ def test_every_break_is_put_right_and_the_third_message_is_the_last(clock: time_
         assert algorithm() == "aws:kms"
     told = heard()
     assert [message["outcome"] for message in told] == ["remediated", "remediated", "escalated"]
-    assert (
-        told[-1]["reason"]
-        == f"It was put right 3 times since 2027-01-15T08:00+00:00, broken for 0 s in all, by {MALLORY} (3)."
+    began = "2027-01-15T08:00+00:00"
+    assert told[-1]["reason"] == (
+        f"It was broken 3 times since {began}, by {MALLORY} (3); put right 3 times, and broken for 0 s in all."
     )
     assert told[-1]["todo"] == (
         "It is likely to be Terraform, so change it there, or exempt the target. "
@@ -86,6 +87,25 @@ def test_what_is_wrong_when_a_fight_is_over_is_not_said_to_be_in_order(clock: ti
     assert (told["outcome"], told["actor"]["arn"]) == ("audited", "")
     assert told["what"].startswith("for an hour nothing has come of it but what was told and stands; before that")
     assert due() == 0
+
+
+def test_what_is_only_watched_and_flips_is_told_three_times_and_when_it_is_over(clock: time_machine.Traveller) -> None:
+    for number in range(10):
+        clock.shift(30)
+        assert strike(number, modes={ID: "audit"}).outcome == "audited"
+        boto3.client("s3").put_bucket_encryption(Bucket="lake", ServerSideEncryptionConfiguration=RIGHT)
+        assert tick(100 + number, modes={ID: "audit"}).outcome == "compliant"
+    told = heard()
+    assert [message["outcome"] for message in told] == ["audited", "audited", "escalated"]
+    assert told[-1]["reason"] == f"It was broken 3 times since 2027-01-15T08:00+00:00, by {MALLORY} (3)."
+    assert told[-1]["todo"] == (
+        f"It is likely to be {MALLORY}, so change it there, or exempt the target. You hear of it again when it is over."
+    )
+    assert len([item for item in items() if "record" in item]) == 10
+    clock.move_to(due())
+    assert tick(200, modes={ID: "audit"}).outcome == "compliant"
+    (last,) = heard()
+    assert last["what"].startswith("nobody has broken it for an hour; before that it was broken 10 times")
 
 
 def test_what_stands_when_a_fight_is_over_is_not_said_to_be_broken_again(clock: time_machine.Traveller) -> None:
@@ -123,7 +143,7 @@ def test_what_is_gone_when_a_fight_is_over_is_not_said_to_be_in_order(clock: tim
     clock.move_to(due())
     assert tick(5).outcome == "compliant"
     (told,) = heard()
-    assert told["what"].startswith("it is gone by now; before that it was put right 3 times")
+    assert told["what"].startswith("it is gone by now; before that it was broken 3 times")
 
 
 def test_who_comes_late_to_a_fight_is_told_once(clock: time_machine.Traveller) -> None:
@@ -179,7 +199,9 @@ def test_a_fight_whose_fixes_leave_something_is_told_once_too(clock: time_machin
         event = call("cloudtrail", "StopLogging", {"name": "audit"}, id=f"stop-{number}")
         assert run(trails.ID, event, delivery=f"stop-{number}").outcome == "escalated"
         assert trails.found()["logging"]
-    assert ["It was put right 3 times" in message["reason"] for message in heard()] == [False, False, True]
+    (before, last) = heard()
+    assert (before["reason"], last["outcome"]) == ("", "escalated")
+    assert f"broken 3 times since 2027-01-16T08:00+00:00, by {MALLORY} (3); put right 2 times" in last["reason"]
 
 
 def test_an_exemption_that_a_fight_led_to_is_looked_at_when_it_ends(clock: time_machine.Traveller) -> None:
@@ -220,8 +242,7 @@ def test_when_it_is_over_that_is_told_with_the_time_that_it_was_unsafe(clock: ti
     assert tick(1).outcome == "compliant"
     (told,) = heard()
     assert (told["outcome"], told["closed"]) == ("compliant", START + 100 + 3600)
-    assert "put right 5 times" in told["what"]
-    assert f"broken for {20 + 40 + 60 + 80 + 100} s in all, by {MALLORY} (5)" in told["what"]
+    assert f"by {MALLORY} (5); put right 5 times, and broken for {20 + 40 + 60 + 80 + 100} s in all" in told["what"]
     assert due() == 0
     assert tick(2).outcome == "compliant"
     assert heard() == []

@@ -8,8 +8,8 @@ from holdfast.event import Actor
 from holdfast.value import Value
 
 HOUR = 3600
-CALM = HOUR  # seconds without a fix after which a fight is over
-FOUGHT_OVER = 3  # fixes: one message then says it all, until it is over
+CALM = HOUR  # seconds without a break after which a fight is over
+FOUGHT_OVER = 3  # breaks: one message then says it all, until it is over
 NAMED = 5  # actors that are counted by name, and kinds of break that are told of within a fight
 KIND = 200  # letters by which kinds of break are told apart
 OTHERS = "others"
@@ -28,16 +28,18 @@ OWNERS = {
 
 
 class Contest(Value):
-    """The fixes of one target with less than an hour between them, until the end of a fight is told. In epoch seconds.
+    """The breaks of one target with less than an hour between them, until the end of a fight is told. In epoch seconds.
 
-    `tries` is how often a fix was begun in the clock hour that began at `hour`, `unsafe` for how many seconds the
-    target was broken in all, `actors` who broke it how often, `kinds` what was wrong.
+    `tries` is how often a fix was begun in the clock hour that began at `hour`, `breaks` how often it was broken,
+    `fixes` how many of these were put right, after `unsafe` seconds in all; `actors` who broke it how often, `kinds`
+    what was wrong.
     """
 
     since: int
     last: int
     hour: int = 0
     tries: int = 0
+    breaks: int = 0
     fixes: int = 0
     unsafe: int = 0
     actors: Mapping[str, int] = field(default_factory=dict)
@@ -51,7 +53,7 @@ class Contest(Value):
 
     @property
     def is_fought(self) -> bool:
-        return self.fixes >= FOUGHT_OVER
+        return self.breaks >= FOUGHT_OVER
 
     @property
     def ends(self) -> int:
@@ -63,27 +65,37 @@ class Contest(Value):
     def summary(self) -> str:
         began = datetime.fromtimestamp(self.since, UTC).isoformat(timespec="minutes")
         names = ", ".join(f"{name} ({count})" for name, count in self.actors.items())
-        return f"put right {self.fixes} times since {began}, broken for {self.unsafe} s in all, by {names}"
+        mended = f"; put right {self.fixes} times, and broken for {self.unsafe} s in all" if self.fixes else ""
+        return f"broken {self.breaks} times since {began}, by {names}{mended}"
 
 
 def tried(contest: Contest | None, now: int) -> Contest:
-    """One more fix begins; of what was no fight nothing is left after an hour."""
-    current = contest if contest and (now < contest.ends or contest.is_fought) else Contest(now, now)
+    """One more fix begins."""
+    current = _current(contest, now)
     return replace(current, hour=now // HOUR, tries=current.tries_at(now) + 1, last=now)
 
 
-def fixed(contest: Contest, actor: Actor, what: str, broken: float, now: int) -> Contest:
-    """One more fix was made, of what the actor broke at `broken`."""
-    kinds = dict.fromkeys((*contest.kinds, what[:KIND]))
-    name = str(actor) if str(actor) in contest.actors or len(contest.actors) < NAMED else OTHERS
+def broken(contest: Contest | None, actor: Actor, what: str, now: int) -> Contest:
+    """One more break by the actor."""
+    current = _current(contest, now)
+    name = str(actor) if str(actor) in current.actors or len(current.actors) < NAMED else OTHERS
     return replace(
-        contest,
+        current,
         last=now,
-        fixes=contest.fixes + 1,
-        unsafe=contest.unsafe + max(0, round(now - broken)),
-        actors={**contest.actors, name: contest.actors.get(name, 0) + 1},
-        kinds=tuple(kinds)[:NAMED],
+        breaks=current.breaks + 1,
+        actors={**current.actors, name: current.actors.get(name, 0) + 1},
+        kinds=tuple(dict.fromkeys((*current.kinds, what[:KIND])))[:NAMED],
     )
+
+
+def fixed(contest: Contest, unsafe: float) -> Contest:
+    """The last break was put right, after so many seconds."""
+    return replace(contest, fixes=contest.fixes + 1, unsafe=contest.unsafe + max(0, round(unsafe)))
+
+
+def _current(contest: Contest | None, now: int) -> Contest:
+    """Of what was no fight nothing is left after an hour."""
+    return contest if contest and (now < contest.ends or contest.is_fought) else Contest(now, now)
 
 
 def owner(actor: Actor) -> str:

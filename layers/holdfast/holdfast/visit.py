@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from holdfast import shape, telemetry
 from holdfast.aws import Rejected, error_code
-from holdfast.contest import FOUGHT_OVER, HOUR, Contest, fixed, owner, tried
+from holdfast.contest import FOUGHT_OVER, HOUR, Contest, broken, fixed, owner, tried
 from holdfast.event import Actor, Arn, Event
 from holdfast.ledger import BLIND, Allowed, Baseline, LedgerLost, Moved, Page, Told, now
 from holdfast.message import envelope, slim, tell
@@ -585,7 +585,7 @@ class Visit(Generic[State, Settings]):
         outcome = Outcome(closed.outcome)
         known = self.page.contest is not None and self.page.contest.has_told(closed.actor, closed.what)
         contest = self._counted(closed)
-        if contest and contest.fixes == FOUGHT_OVER:
+        if contest and contest.breaks == FOUGHT_OVER:
             self._tell(self._fought(closed, contest))
         elif not quiet and not (contest and known):
             self._tell(closed)
@@ -595,18 +595,23 @@ class Visit(Generic[State, Settings]):
         return outcome
 
     def _counted(self, record: Record) -> Contest | None:
-        """The fight over the target, if this record is a fix of it."""
-        left_some = record.applied and record.outcome == Outcome.ESCALATED.value
-        if not (left_some or record.outcome == Outcome.REMEDIATED.value) or self.page.contest is None:
+        """The fight over the target, if this is a break: one that was put right, or a call's that stands."""
+        stands = record.outcome in (Outcome.AUDITED.value, Outcome.ESCALATED.value)
+        is_fix = record.outcome == Outcome.REMEDIATED.value or (stands and record.applied)
+        if not is_fix and not (stands and self.event.is_call):
             return None
-        broken = self.event.epoch if self.event.is_call and record.event_id == self.event.id else 0
-        self.page.contest = fixed(self.page.contest, record.actor, record.what, broken or record.opened, now())
-        return self.page.contest
+        contest = broken(self.page.contest, record.actor, record.what, now())
+        if is_fix:
+            theirs = self.event.is_call and record.event_id == self.event.id
+            contest = fixed(contest, now() - ((theirs and self.event.epoch) or record.opened))
+        self.page.contest = contest
+        return contest
 
     def _fought(self, record: Record, contest: Contest) -> Record:
+        you = "Every break is put right; you" if contest.fixes == contest.breaks else "You"
         todo = (
             f"It is likely to be {owner(record.actor)}, so change it there, or exempt the target. "
-            f"Every break is put right; you hear of it again when it is over. {record.todo}"
+            f"{you} hear of it again when it is over. {record.todo}"
         ).strip()
         return replace(record, outcome=Outcome.ESCALATED.value, reason=f"It was {contest.summary()}.", todo=todo)
 
