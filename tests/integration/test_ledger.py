@@ -48,7 +48,7 @@ NOBODY = Record(
     what="the flag is bad",
 )
 CLOSED = replace(NOBODY, outcome="remediated", closed=START + 5)
-FOUGHT = Contest(START, START, fixes=FOUGHT_OVER)
+FOUGHT = Contest(START, START, breaks=FOUGHT_OVER)
 CALLS: list[str] = []
 
 

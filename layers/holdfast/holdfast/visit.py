@@ -100,7 +100,7 @@ class Visit(Generic[State, Settings]):
     hidden: bool = False
 
     def outcome(self) -> Outcome:
-        """Raises LedgerLost, StillViolating, and what AWS answers that nobody expected."""
+        """Raises LedgerLost, StillViolating, Contended, and what AWS answers that nobody expected."""
         for _ in range(ROUNDS):
             try:
                 return self._alarmed(self._attempt())
@@ -326,19 +326,11 @@ class Visit(Generic[State, Settings]):
         return now() < self.world.ledger.survey_ends(self.world.guardrail)
 
     def _mend(self, violation: Violation) -> Outcome:
+        """Rounds of fixing and looking again. Raises StillViolating when they don't help, Contended and Moved."""
         record = self._record(violation)
         mine = self.page.open is None or self._mine(self.page.open)
-        if not mine and not self.event.is_call:
-            return Outcome.DEFERRED  # to the run that holds the record, or to the watch when that is over
-        waits = self.say.may_be_meant(violation) and self.case.waited < ON_ITS_WAY
-        if not mine and self.page.open and (waits or self.page.open.reason == AWAITED):
-            raise Contended(
-                self.target
-            )  # another run is about to say that it may be so, or what is there is not its own
-        if waits:
-            return self._defer(record, ON_ITS_WAY - self.case.waited, AWAITED)
-        if mine and (capped := self._capped(record)):
-            return self._defer(record, *capped)
+        if held := self._held_back(violation, record, mine):
+            return held
         if mine:
             self.page.contest = tried(self.page.contest, now())
         done = tuple(call for call in record.calls if call not in violation.fix)  # a run that died may have made them
@@ -354,16 +346,40 @@ class Visit(Generic[State, Settings]):
                 raise Moved(self.target)  # meanwhile something else became good
             if refused.later and rest and rest.fix == violation.fix[refused.made :]:  # nobody else does it now
                 return self._defer(record, refused.later, refused.why) if mine else self._left(Outcome.DEFERRED)
-            if rest is None and self.state is None:
-                return self._vanished(record) if mine else Outcome.COMPLIANT
             if rest and refused.todo:
                 rest = Violation(rest.what, todo=f"{refused.todo} AWS said: {refused.why}")
-            if rest is None or not rest.fix or rest.later or self._audit_reason(rest):
-                if rest and not mine:
-                    return self._left(Outcome.DEFERRED if rest.later else Outcome.ESCALATED)
-                return self._mended(record, rest) if mine else self._joined(record)
+            if rest is None or self._is_no_work(rest):
+                return self._ended(record, rest) if mine else self._helped(record, rest)
             violation = rest
         raise StillViolating(f"{self.target}: {violation.what}")
+
+    def _held_back(self, violation: Violation, record: Record, mine: bool) -> Outcome | None:
+        """Why nothing is written now: another run is at it, what is there may be meant, or a limit is reached."""
+        waits = self.say.may_be_meant(violation) and self.case.waited < ON_ITS_WAY
+        if not mine:
+            if not self.event.is_call:
+                return Outcome.DEFERRED  # to the run that holds the record, or to the watch when that is over
+            if waits or (self.page.open and self.page.open.reason == AWAITED):
+                raise Contended(self.target)  # that run may be about to say that it may be so
+            return None
+        if waits:
+            return self._defer(record, ON_ITS_WAY - self.case.waited, AWAITED)
+        capped = self._capped(record)
+        return self._defer(record, *capped) if capped else None
+
+    def _is_no_work(self, rest: Violation) -> bool:
+        """What is still wrong and not to be mended now: it can't be, can't be yet, or is only audited."""
+        return bool(not rest.fix or rest.later or self._audit_reason(rest))
+
+    def _ended(self, record: Record, rest: Violation | None) -> Outcome:
+        """Of the run that holds the record."""
+        return self._vanished(record) if rest is None and self.state is None else self._mended(record, rest)
+
+    def _helped(self, record: Record, rest: Violation | None) -> Outcome:
+        """Of a run beside the one that holds the record, and tells."""
+        if rest:
+            return self._left(Outcome.DEFERRED if rest.later else Outcome.ESCALATED)
+        return Outcome.COMPLIANT if self.state is None else self._joined(record)
 
     def _capped(self, record: Record) -> tuple[int, str] | None:
         """For how many seconds a fix has to wait, and why. What has waited comes again as a look, and is not capped."""
@@ -544,29 +560,29 @@ class Visit(Generic[State, Settings]):
         What a sweep finds to be older than Holdfast goes into the digest.
         """
         self.page.must_be_known()
-        told, opened = Told(outcome.value, violation.what), self.page.open
+        opened, accepted = self.page.open, bool(baseline or allowed)  # accepted: it may be so from now on
         alarm = named(self.case.actor, self.choices.shared.break_glass_arns)
-        news = opened or alarm or baseline or (allowed != self.page.allowed and not self.hidden)
         blind = self.hidden and self.page.blind and outcome is Outcome.ESCALATED
-        same = blind or self.page.told == told or (allowed is not None and not self.event.is_call)
-        if same and not news:
+        still_allowed = allowed is not None and not self.event.is_call
+        known = blind or still_allowed or self.page.told == Told(outcome.value, violation.what)
+        changed = baseline or (allowed != self.page.allowed and not self.hidden)
+        if known and not (opened or alarm or changed):
             self.page.expect(due)
             return outcome
         if opened and not self._mine(opened):
-            if baseline or allowed:
+            if accepted:
                 raise Contended(self.target)  # nobody else knows that it may be so
             return self._left(outcome)
         fresh = replace(self._record(violation), what=violation.what)
-        theirs = opened is not None and opened.reason != AWAITED and str(opened.actor) != str(self.event.actor)
-        if opened and theirs and (baseline or allowed):
+        if opened and accepted and opened.reason != AWAITED and str(opened.actor) != str(self.event.actor):
             since = f"{self.event.actor} has changed it since, and may"
             self._tell(replace(opened, outcome=Outcome.COMPLIANT.value, reason=since, closed=now()))
             fresh = self._by_this_call(fresh)
         surveyed = not self.event.is_call and self.page.told is None and self._stood_before(violation)
         quiet = surveyed and not alarm
-        if not (quiet or outcome is Outcome.COMPLIANT or (opened and not (baseline or allowed))):
+        if not quiet and outcome is not Outcome.COMPLIANT and (accepted or not opened):
             # of runs at the same time one tells, and nobody undoes what may be so from now on, should this one die
-            self._keep(replace(fresh, reason=AWAITED) if baseline or allowed else fresh)
+            self._keep(replace(fresh, reason=AWAITED) if accepted else fresh)
         record = replace(fresh, outcome=outcome.value, reason=reason)
         return self._finish(record, baseline=baseline, allowed=allowed, due=due, quiet=quiet)
 
