@@ -17,6 +17,7 @@ from holdfast.world import World
 from support import (
     HERE,
     MALLORY,
+    ME,
     Result,
     account,
     call,
@@ -943,6 +944,33 @@ def test_every_use_of_break_glass_is_told() -> None:
     assert [(m["actor"]["arn"], m["what"], m["reason"]) for m in heard()] == [(EMERGENCY, told, BREAK_GLASS)] * 2
 
 
+def lent(name: str, **more: Any) -> dict[str, Any]:
+    """A call by another account in the name of a role of ours."""
+    identity = {
+        "type": "AssumedRole",
+        "arn": f"arn:aws:sts::{ME}:assumed-role/{name}/x",
+        "invokedByDelegate": {"accountId": "999999999999"},
+    }
+    return event(userIdentity=identity, **more)
+
+
+def test_a_provider_to_whom_a_role_is_lent_has_no_say_by_its_name() -> None:
+    set_flag("v1")
+    assert handle(sweep()).outcome == "compliant"
+    set_flag("v2")
+    theirs = {"baseline_principals": [PIPELINE], "responder_principals": [PIPELINE]}
+    exempt(ID, TARGET, principal=PIPELINE)
+    assert handle(lent("pipeline", eventTime=f"{datetime.now(UTC):%FT%TZ}"), **theirs).outcome == "remediated"
+    (message,) = heard()
+    assert message["actor"]["delegate"] == "999999999999"
+
+
+def test_break_glass_that_is_lent_to_a_provider_is_told_too() -> None:
+    set_flag("good")
+    assert handle(lent("emergency"), break_glass_arns=[EMERGENCY]).outcome == "compliant"
+    assert [message["reason"] for message in heard()] == [BREAK_GLASS]
+
+
 def test_every_use_of_break_glass_is_on_record() -> None:
     set_flag("hopeless")
     for number in ("1", "2"):
@@ -1181,11 +1209,20 @@ def test_the_target_that_failed_is_logged_and_counted(
 ) -> None:
     broken = HERE.arn("ssm", "parameter/broken")
     telemetry.metrics.clear_metrics()
-    with pytest.raises(ExceptionGroup, match=r"^1 of 1 targets failed"):
-        handle(look(ID, broken))
+    set_flag("good")
+    with pytest.raises(ExceptionGroup, match=r"^1 of 2 targets failed"):
+        handle(look(ID, broken, TARGET))
     telemetry.flush()
     assert [vars(line)["target"] for line in caplog.records if line.msg == "failed"] == [broken]
     assert '"Failed":[1.0]' in capsys.readouterr().out
+
+
+def test_a_call_that_failed_leads_to_nothing() -> None:
+    set_flag("bad")
+    failed = event(errorCode="AccessDenied")
+    failed["source"] = "holdfast.forged"  # the rule drops it; who may invoke the function may bring one
+    assert handle(failed).outcomes == {}
+    assert flag() == "bad"
 
 
 def test_a_call_on_what_the_guardrail_has_no_name_for_is_raised() -> None:

@@ -106,6 +106,20 @@ def test_the_actor_keeps_what_tells_where_it_came_from() -> None:
     )
 
 
+def test_who_acts_in_a_name_that_was_lent_to_another_account_has_no_say_by_it() -> None:
+    arn = f"arn:aws:iam::{ME}:role/deploy"
+    lent = {"arn": f"arn:aws:sts::{ME}:assumed-role/deploy/x", "invokedByDelegate": {"accountId": OTHER}}
+    event = Event.parse(call("kms", "DisableKey", {}, userIdentity=lent), HERE)
+    assert (event.trusted_actor, event.known_actor) == ("", arn)
+    assert event.counted_actor == str(event.actor) == f"{arn}, lent to account {OTHER}"
+
+
+def test_the_actor_tells_who_stands_behind_a_session() -> None:
+    session = {"sourceIdentity": "ann", "assumedRoot": "true"}
+    root = Actor.parse({"userIdentity": {"type": "Root", "arn": f"arn:aws:iam::{ME}:root", "sessionContext": session}})
+    assert (root.kind, root.source_identity) == ("Root, by AssumeRoot", "ann")
+
+
 FEDERATED: dict[str, Any] = {"type": "FederatedUser", "arn": f"arn:aws:sts::{ME}:federated-user/ann", "accountId": ME}
 
 

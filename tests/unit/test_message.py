@@ -290,11 +290,11 @@ def test_what_cannot_fit_into_a_message_is_not_redacted_for_nothing(part: str, m
 def test_of_what_is_too_large_the_bulkiest_is_left_out_and_says_so() -> None:
     huge = {"a": "x" * 300_000}
     record = replace(RECORD, found=huge)
-    assert slim(record, 1_000) == replace(record, found={"omitted": "too large for a message: see the ledger's record"})
-    assert slim(record, 1_000, "too large").found == {"omitted": "too large"}
+    assert slim(record, 1_200) == replace(record, found={"omitted": "too large for a message: see the ledger's record"})
+    assert slim(record, 1_200, "too large").found == {"omitted": "too large"}
     assert slim(record, 400_000) is record
     both = replace(RECORD, found=huge, left=huge)
-    assert slim(both, 400_000) == replace(slim(record, 1_000), left=huge)
+    assert slim(both, 400_000) == replace(slim(record, 1_200), left=huge)
     assert slim(both, 0).calls == slim(both, 0).undo == ()
 
 
@@ -379,6 +379,10 @@ def test_a_subject_ends_with_what_it_is_about(target: str, ends: str) -> None:
             "AIDAEXAMPLE of account 444455556666 (AWSAccount) called DeleteBucketPolicy\n",
         ),
         (Actor(kind="AWSAccount", account="4444"), "AWSAccount of account 4444 (AWSAccount) called"),
+        (
+            Actor(MALLORY, "AssumedRole", "ci", delegate="4444", source_identity="ann"),
+            f"{MALLORY}, lent to account 4444 (AssumedRole, session ci, begun by ann) called",
+        ),
         (Actor(kind="SAMLUser", principal="ann"), "ann (SAMLUser) called DeleteBucketPolicy\n"),
         (
             Actor("s3.amazonaws.com", "AWSService", via="s3.amazonaws.com"),

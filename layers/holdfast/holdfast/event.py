@@ -101,7 +101,8 @@ class Actor(Value):
 
     Some have none: callers of other accounts, users of Identity Center or of a web identity (CloudTrail user guide,
     "CloudTrail userIdentity element"). `principal` and `account` tell these apart, and never get into `arn`, where a
-    pattern of the settings could match them.
+    pattern of the settings could match them. `delegate` is the account of a provider that acts as `arn` for a while
+    (IAM user guide, "Temporary delegation"), `source_identity` who began a chain of roles, where these ask for it.
     """
 
     arn: str = ""
@@ -112,12 +113,15 @@ class Actor(Value):
     agent: str = ""
     account: str = ""
     principal: str = ""
+    delegate: str = ""
+    source_identity: str = ""
 
     @classmethod
     def parse(cls, detail: Mapping[str, Any]) -> "Actor":
         """From a record's `userIdentity`, which trimmed records lack and services fill with only `invokedBy`."""
         identity = mapping(detail.get("userIdentity"))
-        issuer = mapping(mapping(identity.get("sessionContext")).get("sessionIssuer"))
+        context = mapping(identity.get("sessionContext"))
+        issuer = mapping(context.get("sessionIssuer"))
         arn, via = str(identity.get("arn") or ""), str(identity.get("invokedBy") or "")
         user = identity.get("userName") or mapping(identity.get("onBehalfOf")).get("userId")
         principal, session = str(user or identity.get("principalId") or ""), ""
@@ -125,21 +129,25 @@ class Actor(Value):
             principal, _, session = principal.partition(":")
         if ":assumed-role/" in arn or ":federated-user/" in arn:
             session = arn.rpartition("/")[2]
+        kind = str(identity.get("type") or "unknown")
         parts = {
             "arn": issuer.get("arn") or role_of(arn) or via,
-            "kind": identity.get("type") or "unknown",
+            "kind": f"{kind}, by AssumeRoot" if str(context.get("assumedRoot")).lower() == "true" else kind,
             "session": session,
             "via": via,
             "ip": detail.get("sourceIPAddress"),
             "agent": detail.get("userAgent"),
             "account": identity.get("accountId"),
             "principal": principal,
+            "delegate": mapping(identity.get("invokedByDelegate")).get("accountId"),
+            "source_identity": context.get("sourceIdentity"),
         }
         return cls(**{name: str(part or "")[:LONGEST] for name, part in parts.items()})
 
     def __str__(self) -> str:
         account = f" of account {self.account}" if self.account else ""
-        return self.arn or f"{self.principal or self.kind}{account}"
+        delegate = f", lent to account {self.delegate}" if self.delegate else ""
+        return f"{self.arn or f'{self.principal or self.kind}{account}'}{delegate}"
 
 
 def role_of(arn: str) -> str:
@@ -228,9 +236,14 @@ class Event(Value):
         return self.looks_at is None
 
     @property
-    def trusted_actor(self) -> str:
+    def known_actor(self) -> str:
         """The actor's ARN if AWS itself delivered the event: PutEvents refuses `aws.*` sources to everybody else."""
         return self.actor.arn if self.source.startswith("aws.") else ""
+
+    @property
+    def trusted_actor(self) -> str:
+        """The known actor whose say may count: not of what another account does in that name."""
+        return "" if self.actor.delegate else self.known_actor
 
     @property
     def counted_actor(self) -> str:

@@ -198,10 +198,11 @@ def _who(record: Record) -> str:
     if not (actor.arn or actor.principal or actor.account or actor.ip):
         return f"not known ({clean(record.event_name)})"
     session = f", session {words(actor.session, 100)}" if actor.session else ""
+    began = f", begun by {words(actor.source_identity, 100)}" if actor.source_identity else ""
     via = f", through {words(actor.via, 100)}" if actor.via and actor.via != actor.arn else ""
     place = f" from {words(actor.ip, 100)} with {words(actor.agent, 160)}" if actor.ip else ""
     who = clean(actor) if ARN.fullmatch(actor.arn) else words(actor, LINE)
-    return f"{who} ({words(actor.kind, 40)}{session}{via}) called {words(record.event_name, 100)}{place}"
+    return f"{who} ({words(actor.kind, 40)}{session}{began}{via}) called {words(record.event_name, 100)}{place}"
 
 
 def _actions(record: Record) -> Iterator[str]:

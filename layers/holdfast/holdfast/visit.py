@@ -146,12 +146,16 @@ class Visit(Generic[State, Settings]):
 
     def _alarmed(self, outcome: Outcome) -> Outcome:
         """Every use of break-glass is told, whatever else is or isn't."""
-        if self.told or not named(self.case.actor, self.choices.shared.break_glass_arns):
+        if self.told or not self._is_break_glass:
             return outcome
         what = f"the break-glass principal called {self.event.name}"
         record = self._by_this_call(self._record(Violation(what)))
         self._tell(replace(record, what=what, reason=BREAK_GLASS, outcome=outcome.value, closed=now()))
         return outcome
+
+    @property
+    def _is_break_glass(self) -> bool:
+        return named(self.event.known_actor, self.choices.shared.break_glass_arns)
 
     def _is_over(self) -> bool:
         contest = self.page.contest
@@ -254,7 +258,7 @@ class Visit(Generic[State, Settings]):
             done = replace(record, outcome=Outcome.COMPLIANT.value, left=left, reason=BY_OTHERS)
             return self._finish(done, quiet=not told_or_broken)
         page.must_be_known()
-        if record is None and named(self.case.actor, self.choices.shared.break_glass_arns):
+        if record is None and self._is_break_glass:
             seen = Violation(f"the break-glass principal called {self.event.name}; nothing is wrong")
             return self._conclude(seen, Outcome.COMPLIANT, BREAK_GLASS)
         if record is None:
@@ -561,7 +565,7 @@ class Visit(Generic[State, Settings]):
         """
         self.page.must_be_known()
         opened, accepted = self.page.open, bool(baseline or allowed)  # accepted: it may be so from now on
-        alarm = named(self.case.actor, self.choices.shared.break_glass_arns)
+        alarm = self._is_break_glass
         blind = self.hidden and self.page.blind and outcome is Outcome.ESCALATED
         still_allowed = allowed is not None and not self.event.is_call
         known = blind or still_allowed or self.page.told == Told(outcome.value, violation.what)
