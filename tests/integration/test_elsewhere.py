@@ -8,9 +8,12 @@ from typing import Any, Final
 import boto3
 import pytest
 import time_machine
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from incidents import kms_key_deletion as keys
-from support import HERE, Result, account, at_home, call, exempt, heard, look, make_bucket, run, sweep
+from support import HERE, MALLORY, REGION, Result, account, at_home, call, exempt, heard, look, make_bucket, run, sweep
 
+OK = AWSResponse("", 200, HTTPHeaders(), None)
 FAR: Final = "eu-central-1"
 LAKE = "arn:aws:s3:::lake"
 VPC_ONLY = "s3-vpc-only-policy"
@@ -76,3 +79,24 @@ def test_one_misfit_does_not_keep_the_others_from_being_looked_at() -> None:
     boto3.client("s3").delete_public_access_block(Bucket="lake")
     result = run(guardrail, look(guardrail, f"{LAKE}/2026", LAKE))
     assert result.outcomes == {LAKE: "remediated"}
+
+
+def test_who_stops_the_organisations_trail_from_a_member_account_is_told() -> None:
+    """A delegated administrator may; the trail's ARN has the management account's number."""
+    theirs = f"arn:aws:cloudtrail:{REGION}:999999999999:trail/organisation"
+    listed = {"Trails": [{"TrailARN": theirs, "Name": "organisation", "HomeRegion": REGION}]}
+    stopped = call("cloudtrail", "StopLogging", {"name": theirs})
+
+    def shown(logging: bool) -> Any:
+        def hook(world: Any) -> None:
+            events = world.aws.session
+            events.register("before-call.cloudtrail.ListTrails", lambda **_: (OK, listed))
+            events.register("before-call.cloudtrail.GetTrailStatus", lambda **_: (OK, {"IsLogging": logging}))
+
+        return hook
+
+    assert run("cloudtrail-logging", stopped, delivery="unknown", hook=shown(False)).outcomes == {}
+    run("cloudtrail-logging", sweep(), delivery="sweep", hook=shown(True))
+    result = run("cloudtrail-logging", stopped, delivery="stopped", hook=shown(False))
+    assert (result.outcomes, result.writes) == ({theirs: "escalated"}, [])
+    assert [message["actor"]["arn"] for message in heard()] == [MALLORY]

@@ -189,11 +189,13 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
                 return
 
     def _ours(self, targets: Iterable[Arn], world: World, *, is_call: bool = False) -> Iterator[Arn]:
+        """Of others only what a sweep has seen, as the trail of an organisation is shown to its members."""
         for target in dict.fromkeys(targets):
-            if target.account not in ("", world.here.account):
-                telemetry.logger.info("not ours", extra={"target": target})
-            elif self.fits(target, world.here):
+            foreign = target.account not in ("", world.here.account)
+            if self.fits(target, world.here) or (foreign and world.ledger.page(world.guardrail, target).rev):
                 yield target
+            elif foreign:
+                telemetry.logger.info("not ours", extra={"target": target})
             elif is_call:
                 raise BadEvent(f"{world.guardrail} does not guard {target[:200]}")
             else:  # anybody may ask for a look, and one that is none must not keep the others from being looked at
