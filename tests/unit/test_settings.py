@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from botocore.exceptions import EndpointConnectionError
 from holdfast import Misshapen, shape
-from holdfast.settings import Choices, Defaults, Exemption, Parameters, choose, matches, named
+from holdfast.settings import Choices, Defaults, Exemption, Parameters, SharedSettings, choose, matches, named
 from support import ME
 
 ROLE = f"arn:aws:iam::{ME}:role/ci"
@@ -165,3 +165,10 @@ def test_without_a_copy_an_unreadable_store_is_an_error_not_an_empty_one() -> No
     store.answer = None
     with pytest.raises(EndpointConnectionError, match="down"):
         Parameters(store).read()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["fixes_per_target", "fixes_per_actor", "calls_per_fix"])
+def test_a_limit_under_which_nothing_would_be_mended_is_refused(name: str) -> None:
+    with pytest.raises(Misshapen, match=f"{name}: 0 is not from 1"):
+        shape.parse(SharedSettings, {name: 0}, "shared")
+    assert getattr(shape.parse(SharedSettings, {name: 1}, "shared"), name) == 1

@@ -30,6 +30,7 @@ PrincipalArn = Annotated[str, r"arn:aws[\w-]*:iam::\d{12}:(role|user)/[\w+=,.@/*
 BucketPattern = Annotated[str, r"[\w.*?-]{1,255}"]
 Owner = Annotated[str, r"(?=.*\S)[^\n]{1,200}"]
 Reason = Annotated[str, r"(?=.*\S)[^\n]{1,500}"]
+Limit = Annotated[int, range(1, 1_000_001)]
 
 
 class SharedSettings(Value):
@@ -50,14 +51,9 @@ class SharedSettings(Value):
     baseline_principals: tuple[PrincipalArn, ...] = ()
     responder_principals: tuple[PrincipalArn, ...] = ()
     remediate_existing: bool = False
-    fixes_per_target: int = 60
-    fixes_per_actor: int = 200
-    calls_per_fix: int = 25
-
-    def __post_init__(self) -> None:
-        for name in ("fixes_per_target", "fixes_per_actor", "calls_per_fix"):
-            if getattr(self, name) < 1:
-                raise shape.Misshapen(f"{name}: must be at least 1")
+    fixes_per_target: Limit = 60
+    fixes_per_actor: Limit = 200
+    calls_per_fix: Limit = 25
 
 
 class Exemption(Value):
