@@ -49,7 +49,7 @@ def test_a_mail_says_who_what_before_after_and_what_next() -> None:
         f"Guardrail: s3-vpc-only-policy (critical), account {ME}, {REGION}\n"
         "Found:     the policy lacks HoldfastTls\n"
         f"Call:      {MALLORY} (IAMUser) called DeleteBucketPolicy from 203.0.113.7 with aws-cli/2\n"
-        "When:      2026-01-01T00:00:00Z, told 2026-01-01 00:00:05Z\n"
+        "When:      2026-01-01T00:00:00Z, told 2026-01-01T00:00:05Z\n"
         "\n"
         "Calls made:\n"
         "  aws s3api put-bucket-policy --region eu-west-1 --cli-input-json "

@@ -19,7 +19,7 @@ from holdfast.model import ApiCall, Record
 
 SUBJECT = 100  # characters, ASCII: SNS API, Publish
 LINE = 600
-LIMIT = 240_000  # bytes of a whole message: SNS and EventBridge refuse more than 256 KB
+LIMIT = 240_000  # bytes of a whole message: SNS refuses more than 256 KB (SNS API, Publish)
 BULKY = ("undo", "found", "left", "calls")
 TOO_LARGE = "too large for a message: see the ledger's record"
 
@@ -262,4 +262,4 @@ def diff(record: Record) -> list[str]:
 
 
 def stamp(epoch: int) -> str:
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # as CloudTrail writes it

@@ -1,4 +1,4 @@
-"""Whose doing a state is taken for, and for how long. Pure: it judges by what a visit has seen.
+"""Whose doing a state is taken for, and for how long. It judges by what a visit has seen, and calls only the clock.
 
 Two have a say: principals whose changes are the new good state (or whose defensive acts stand), and principals for whom
 there is an exemption. An event says who made a call, not what that call made: in between, others may have acted.

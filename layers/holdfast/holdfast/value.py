@@ -10,7 +10,7 @@ class Value:
 
     Keyword arguments only with `kw_only=True`. `dataclass` writes and compiles how a class is compared, shown and kept
     from being changed anew for every one: half of what importing the engine took. Here the first two stand once, and
-    mypy sees to the third.
+    mypy sees to the third: nothing refuses a change at run time. What holds a mapping can't be hashed.
     """
 
     if TYPE_CHECKING:

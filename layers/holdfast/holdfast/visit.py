@@ -109,6 +109,7 @@ class Visit(Generic[State, Settings]):
         raise Contended(self.target)
 
     def _attempt(self) -> Outcome:
+        """From what is known and seen to a decision. Raises Moved when another run was here meanwhile."""
         self.page = self.world.ledger.page(self.world.guardrail, self.target)
         if not self.event.is_call:
             self.page.must_be_known()  # a look changes nothing of which nobody knows whether it may be so
