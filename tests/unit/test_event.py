@@ -182,11 +182,13 @@ def test_a_call_that_names_no_bucket_fails_loudly(request_: Any) -> None:
 
 
 OBJECT = "arn:aws:s3:::lake/in/a.csv"
+LOST: list[Any] = [None, "", {"omitted": True}, {"bucketName": ""}, {"bucketName": None}]
+ODD_NAMES: list[Any] = ["arn:aws:s3:::lake", "a/../b", {"x": 1}, "l\u202eke", "x" * 300]
 
 
-@pytest.mark.parametrize("lost", [None, "", {"omitted": True}, {"bucketName": ""}, {"bucketName": None}])
+@pytest.mark.parametrize("lost", [*LOST, *({"bucketName": name} for name in ODD_NAMES)])
 @pytest.mark.parametrize("arns", [["arn:aws:s3:::lake"], ["arn:aws:s3:::lake", OBJECT], ["arn:aws:s3:::lake"] * 2])
-def test_where_the_parameters_are_lost_the_resources_name_the_bucket(lost: Any, arns: list[str]) -> None:
+def test_where_the_name_is_lost_or_can_not_be_used_the_resources_name_the_bucket(lost: Any, arns: list[str]) -> None:
     raw = call("s3", "PutBucketPolicy", lost, resources=[{"ARN": arn} for arn in arns])
     assert Event.parse(raw, HERE).bucket() == "arn:aws:s3:::lake"
 
@@ -198,14 +200,19 @@ def test_where_the_parameters_are_lost_the_resources_name_the_bucket(lost: Any, 
         ({}, [OBJECT]),
         ({}, [f"arn:aws:kms:{REGION}:{ME}:key/1234"]),
         ({}, ["arn:aws:s3:::l*ke"]),
-        ({"bucketName": "a/../b"}, ["arn:aws:s3:::lake"]),
-        ({"bucketName": {"x": 1}}, ["arn:aws:s3:::lake"]),
+        ({"bucketName": "a/../b"}, ["arn:aws:s3:::lake", "arn:aws:s3:::logs"]),
+        ({"bucketName": {"x": 1}}, ["arn:aws:s3:::l*ke"]),
     ],
 )
 def test_resources_that_leave_a_doubt_name_none(request_: Any, arns: list[str]) -> None:
     event = Event.parse(call("s3", "PutBucketPolicy", request_, resources=[{"ARN": arn} for arn in arns]), HERE)
     with pytest.raises(BadEvent):
         event.bucket()
+
+
+def test_a_name_that_can_be_used_goes_before_the_resources() -> None:
+    raw = call("s3", "PutBucketPolicy", {"bucketName": "lake"}, resources=[{"ARN": "arn:aws:s3:::logs"}])
+    assert Event.parse(raw, HERE).bucket() == "arn:aws:s3:::lake"
 
 
 NO_CALL = "^not a CloudTrail call: detail-type "

@@ -263,16 +263,16 @@ class Event(Value):
         raise BadEvent(f"{self.name} without a usable {' or '.join(keys)}")
 
     def bucket(self) -> Arn:
-        """The bucket that the call named; where its parameters are lost, the only one among its resources.
+        """The bucket that the call named; where no name can be used, the only one among its resources.
 
         Raises BadEvent if there is none. AWS writes the resources: no caller can turn our eyes elsewhere.
         """
-        lost = not any(listed(self.request.get(key)) for key in ("bucketName", "bucket"))
+        said = [first(self.request.get(key)) for key in ("bucketName", "bucket")]
         found = {match[1] for arn in self.resources if (match := BUCKET_ARN.fullmatch(arn))}
-        name = found.pop() if lost and len(found) == 1 else self.text("bucketName", "bucket")
-        if not BUCKET_NAME.fullmatch(name):
-            raise BadEvent(f"{self.name} on something that is no bucket: {name[:100]!r}")
-        return self.place.bucket(name)
+        for name in (*said, *(found if len(found) == 1 else ())):
+            if isinstance(name, str) and BUCKET_NAME.fullmatch(name):
+                return self.place.bucket(name)
+        raise BadEvent(f"{self.name} without a usable bucketName or bucket")
 
     def arn(self, service: str, resource: str) -> Arn:
         """The ARN of a resource in the Region of the call."""
