@@ -74,6 +74,7 @@ VPC, VPC_2, OTHER = "vpc-0a1b2c3d", "vpc-1a2b3c4d", "vpc-99999999"
         ("NumericGreaterThanEquals", ["1.2"], "1.1", False),
         ("NumericNotEquals", ["1.2"], "1.1", True),
         ("NumericLessThan", ["many"], "1.1", None),
+        ("NumericLessThan", ["-1", "01.20"], "1.1", True),
         ("Null", ["true"], None, True),
         ("Null", ["true"], "a", False),
         ("Null", ["false"], "a", True),
@@ -445,6 +446,45 @@ def test_tls_versions_are_compared_as_numbers(operator: str, value: Any, covered
     assert covers([statement(Condition={operator: {"s3:TlsVersion": value}})], TLS) == covered
 
 
+NO_NUMBERS = ("１.２", "1_2", " 1.2", "1.2\n", "infinity", "nan", "1e0", "1e400", "+1.3", "1.", ".5", "", "9" * 400)
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+def test_what_only_python_takes_for_a_number_is_not_taken_for_one(effect: str, value: str) -> None:
+    """IAM user guide, "Numeric condition operators": an integer or decimal value. Of another nobody knows."""
+    for operator in ("NumericLessThan", "NumericGreaterThan", "NumericEquals", "NumericNotEquals"):
+        found = statement(Effect=effect, Condition={operator: {"s3:TlsVersion": value}})
+        assert applies(found, Request("", "x", "s3:GetObject", "arn:aws:s3:::lake/a", {"s3:tlsversion": "1.1"})) is None
+        assert not covers([found], TLS)
+    assert holds("NumericLessThan", ["1.2"], value) is None
+
+
+def test_beside_a_small_number_there_are_numbers() -> None:
+    assert "0.000001" in samples(["0.050001"])
+
+
+ODD_SHAPES: dict[str, dict[str, Any]] = {
+    "conditions in a list": {"Condition": [{"Bool": {"aws:SecureTransport": "false"}}]},
+    "an empty list of conditions": {"Condition": []},
+    "a condition in words": {"Condition": "x"},
+    "no word at all": {"Condition": ""},
+    "nothing": {"Condition": None},
+    "an operator with a list": {"Condition": {"Bool": []}},
+    "an operator with words": {"Condition": {"Bool": "x"}},
+    "an operator with nothing": {"Condition": {"Bool": None}},
+    "a Sid that is an object": {"Sid": {"HoldfastTls": 1}},
+    "a Sid that is a list": {"Sid": ["HoldfastTls"]},
+    "a Sid that is true": {"Sid": True},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_SHAPES.values(), ids=ODD_SHAPES)
+def test_a_policy_of_a_shape_that_iam_does_not_know_is_refused_and_raises_nothing_else(odd: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"not a policy document: the (Sid|Condition) of a statement"):
+        load(json.dumps({"Statement": [{"Effect": "Deny"}, {"Effect": "Deny"} | odd]}))
+
+
 @pytest.mark.parametrize(
     ("found", "covered"),
     [
@@ -469,7 +509,7 @@ def test_plain_http_is_denied_to_everybody(found: Json, covered: bool) -> None:
     ("mentioned", "asked"),
     [
         ("ab?c*", {None, "ab?c*", "AB?C*", "ab?c*x", "xab?c*", "abqc", "abqcx0", "abqca:b/c"}),
-        ("1.2", {"1.2", "1.15", "1.25"}),
+        ("1.2", {"1.2", "1.150000", "1.250000"}),
         ("198.51.100.77/24", {"198.51.100.0", "198.51.100.255", "198.51.99.255", "198.51.101.0"}),
         ("0.0.0.1", {"0.0.0.0", "0.0.0.1", "0.0.0.2"}),
         ("255.255.255.254", {"255.255.255.253", "255.255.255.254", "255.255.255.255"}),

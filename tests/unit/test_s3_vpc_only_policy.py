@@ -684,6 +684,8 @@ def saying(policy: str) -> Callable[[World], object]:
         ('{"Statement": [{"\\ud800": "Deny", "\\ud800": "Allow"}]}', "one of \\ud800 stands twice"),
         ('{"Statement": [{"Condition": {"NumericLessThan": {"s3:max-keys": NaN}}}]}', "NaN is not JSON"),
         ("[]", "not a policy document"),
+        ('{"Statement": {"Condition": {"Bool": "x"}}}', "the Condition of a statement is no object of objects"),
+        ('{"Statement": [{"Sid": {"HoldfastTls": 1}}]}', "the Sid of a statement is no text"),
     ],
 )
 def test_a_policy_that_can_not_be_told_for_sure_is_left_to_people(cloud: None, policy: str, says: str) -> None:

@@ -27,6 +27,8 @@ Answer = bool | None
 Condition = tuple[str, frozenset[str]]  # an operator and its values
 VARIABLE = re.compile(r"\$\{")
 LONE = re.compile(r"[\ud800-\udfff]")
+# IAM user guide, "Numeric condition operators": an integer or decimal value; so many digits are exact in a float
+NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 NOBODY = "anonymous"
 
 
@@ -55,7 +57,17 @@ def load(text: str) -> Document:
     )
     if not isinstance(policy, dict):
         raise ValueError("not a policy document")
-    return policy | {"Statement": [s for s in several(policy.get("Statement")) if isinstance(s, dict)]}
+    return policy | {"Statement": [_shaped(s) for s in several(policy.get("Statement")) if isinstance(s, dict)]}
+
+
+def _shaped(statement: Document) -> Document:
+    """IAM user guide, "Grammar of the IAM JSON policy language". What else is odd names nobody, or nothing."""
+    tests = statement.get("Condition", {})
+    if not (isinstance(tests, dict) and all(isinstance(keys, dict) for keys in tests.values())):
+        raise ValueError("not a policy document: the Condition of a statement is no object of objects")
+    if not isinstance(statement.get("Sid", ""), str):
+        raise ValueError("not a policy document: the Sid of a statement is no text")
+    return statement
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -315,10 +327,8 @@ def _arn_like(arns: Iterable[str]) -> Callable[[str], Answer]:
 
 
 def _number(value: str) -> float | None:
-    try:
-        return float(value)
-    except ValueError:
-        return None
+    """None for what only Python takes for one (`1_2`, `１.２`, `infinity`): nobody knows what AWS makes of it."""
+    return float(value) if NUMBER.fullmatch(value) else None
 
 
 def _numeric(compare: Callable[[float, float], bool]) -> Test:
@@ -498,7 +508,7 @@ def samples(mentioned: Iterable[str]) -> list[str | None]:
 def _beside(value: str) -> Iterator[str]:
     """Just below and above a number; first, last and neighbouring addresses of a network."""
     if (number := _number(value)) is not None:
-        yield from (str(number - 0.05), str(number + 0.05))
+        yield from (f"{number - 0.05:f}", f"{number + 0.05:f}")
     if (found := network(value)) is None:
         return
     first, last = found[0], found[-1]
