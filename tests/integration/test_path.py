@@ -1249,6 +1249,23 @@ def test_what_has_to_wait_is_only_audited_in_audit_mode() -> None:
     assert not still_open()
 
 
+def test_what_was_so_before_is_not_put_right_because_it_had_to_wait() -> None:
+    """Not by the look for which it would be deferred: with an open record nothing counts as older than Holdfast."""
+    set_flag("wait bad")
+    assert handle(sweep(), handler=FORGETFUL).outcome == "audited"
+    assert (heard(), still_open()) == ([], [])
+    assert handle(handler=FORGETFUL, delivery="d2").outcome == "deferred"
+
+
+def test_a_guardrail_knows_what_was_told_that_it_can_not_mend() -> None:
+    known: list[str] = []
+    nosy = replace(FORGETFUL, evaluate=lambda s, c: known.append(c.escalated) or evaluate(s, c))  # type: ignore[func-returns-value]
+    for number, value in enumerate(("hopeless", "hopeless", "bad", "good")):
+        set_flag(value)
+        handle(event(id=value), handler=nosy, delivery=f"d{number}")
+    assert known == ["", "the flag is hopeless", "the flag is hopeless", "the flag is hopeless", ""]
+
+
 def test_why_a_fix_was_not_made_is_told() -> None:
     set_flag("bad")
     assert handle(mode="audit").outcome == "audited"

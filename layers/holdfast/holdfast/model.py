@@ -48,7 +48,8 @@ class Case(Value, Generic[State, Settings]):
     `baseline` is the last known good state, None if there is none. `actor` is the ARN of who made the call, and `event`
     its name; both are empty where nobody is known for sure: in a sweep, or when the event did not come from AWS.
     `waited` is for how many seconds the target has had an open record: 0 at the first look. `moved_to` is the ARN under
-    which Holdfast has made the thing again.
+    which Holdfast has made the thing again. `escalated` is the `what` of which people were told that Holdfast can't
+    mend it, while that stands: who has waited for it once need not at every look.
     """
 
     target: Arn
@@ -60,6 +61,7 @@ class Case(Value, Generic[State, Settings]):
     event: str = ""
     waited: int = 0
     moved_to: str = ""
+    escalated: str = ""
 
 
 class Outcome(StrEnum):

@@ -186,9 +186,18 @@ class Visit(Generic[State, Settings]):
         waited = now() - self.page.open.opened if self.page.open else 0
         actor = self.event.trusted_actor
         name = self.event.name if actor else ""
-        moved_to = self.page.baseline.moved_to if self.page.baseline else ""
+        told = self.page.told
         return Case(
-            self.target, self.settings, self.choices.shared, known, self.world.here, actor, name, waited, moved_to
+            self.target,
+            self.settings,
+            self.choices.shared,
+            known,
+            self.world.here,
+            actor,
+            name,
+            waited,
+            moved_to=self.page.baseline.moved_to if self.page.baseline else "",
+            escalated=told.what if told and told.outcome == Outcome.ESCALATED else "",
         )
 
     def _evidence(self) -> Baseline | None:
@@ -295,12 +304,12 @@ class Visit(Generic[State, Settings]):
         return self._conclude(doubt or violation, outcome, reason, allowed=allowed, due=exemption.until + 1)
 
     def _unfixable(self, violation: Violation) -> Outcome | None:
-        audit, most = self._audit_reason(violation), self.choices.shared.calls_per_fix
+        most = self.choices.shared.calls_per_fix
         if len(violation.fix) > most:
             too_many = f"The fix takes {len(violation.fix)} calls, and calls_per_fix is {most}."
             violation = replace(violation, fix=(), undo=(), todo=f"{too_many} {violation.todo}".strip())
-        if violation.later and audit:
-            return self._conclude(violation, Outcome.AUDITED, audit)
+        if violation.later and (audited := self._audited(violation)):
+            return audited
         if violation.later and self.page.open and not self._mine(self.page.open):
             return self._left(Outcome.DEFERRED)
         if violation.later:
@@ -308,12 +317,11 @@ class Visit(Generic[State, Settings]):
         return None if violation.fix else self._conclude(violation, Outcome.ESCALATED)
 
     def _audited(self, violation: Violation) -> Outcome | None:
-        if reason := self._audit_reason(violation):
-            return self._conclude(violation, Outcome.AUDITED, reason)
-        if not self.event.is_call and not self.choices.shared.remediate_existing and self._stood_before(violation):
-            reason = "it was so before Holdfast enforced, and remediate_existing is off"
-            return self._conclude(violation, Outcome.AUDITED, reason)
-        return None
+        reason = self._audit_reason(violation)
+        if not (reason or self.event.is_call or self.choices.shared.remediate_existing):
+            is_old = self._stood_before(violation)
+            reason = "it was so before Holdfast enforced, and remediate_existing is off" if is_old else ""
+        return self._conclude(violation, Outcome.AUDITED, reason) if reason else None
 
     def _audit_reason(self, violation: Violation) -> str:
         mode = self.choices.mode(self.world.guardrail)
