@@ -6,27 +6,28 @@ files throttle KMS: the classic outage of a data lake.
 
 Restored: algorithm, key and bucket key, and with `block_sse_c` the refusal of customer-provided keys (SSE-C). Only what
 is wrong is changed: an accepted key and a stronger algorithm stay, and what S3 answers for blocked encryption types is
-carried back. Where a key is refused and the settings name none, even if they ask for SSE-S3 only, S3's AWS-managed key
-takes its place, so that KMS still records every use. Buckets that take a load balancer's or Redshift's logs, and
-`sse_s3_buckets`, need no more than SSE-S3, and go back to it from a refused key, since those logs would be lost under
-KMS; so do those that take CloudWatch's logs (flow logs, for one) where there is no `key_arn`.
+carried back. A key may be named by the ARN of an alias, and is the one to which that leads at each look; by a bare id
+or alias it means another to each account that writes, and is refused. Where a key is refused and the settings name
+none, even if they ask for SSE-S3 only, S3's AWS-managed key takes its place, so that KMS still records every use.
+Buckets that take a load balancer's or Redshift's logs, and `sse_s3_buckets`, need no more than SSE-S3, and go back to
+it from a refused key, since those logs would be lost under KMS; so do those that take CloudWatch's logs (flow logs, for
+one) where there is no `key_arn`.
 
-Can't: put a bucket under a key of the settings that is missing, disabled, in another Region or closed to Holdfast (S3
-would accept it, and every later upload might fail); see who delivers logs in a policy that Holdfast may not read; keep
-whoever may write that policy from SSE-S3; know that a bucket will take logs before its policy says so; change a
-directory bucket, whose key is chosen once for its life. The AWS-managed key is not for buckets that other accounts use
-(S3 user guide, "Using encryption for cross-account operations") or that take S3's access logs or CloudFront's legacy
-ones. `sse_s3_buckets` are for all of these.
+Can't: put a bucket under a key of the settings that is missing, in another Region, closed to Holdfast, or off for more
+than ten minutes (S3 would accept it, and every later upload might fail); see, before the next sweep, that an alias was
+led to another key; see who delivers logs in a policy that Holdfast may not read; keep whoever may write that policy
+from SSE-S3; know that a bucket will take logs before its policy says so; change a directory bucket, whose key is chosen
+once for its life. The AWS-managed key is not for buckets that other accounts use (S3 user guide, "Using encryption for
+cross-account operations") or that take S3's access logs or CloudFront's legacy ones. `sse_s3_buckets` are for all of
+these.
 """
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
-from botocore.exceptions import ClientError
 from holdfast import (
     NO_BUCKET,
     SHUT_OUT,
@@ -41,18 +42,18 @@ from holdfast import (
     Value,
     Violation,
     buckets,
-    listed,
-    mapping,
     unless,
 )
-from holdfast.aws import error_code
-from holdfast.delivery import SSE_S3_ONLY, VENDED
+from holdfast.delivery import SSE_S3_ONLY, VENDED, admits
+from holdfast.keys import ENCRYPTS, MISSING, PASSING, look_up
 
 Algorithm = Literal["AES256", "aws:kms", "aws:kms:dsse"]
 KeyArn = Annotated[str, r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:key/[\w-]+"]
 STRENGTH = ("AES256", "aws:kms", "aws:kms:dsse")
 DIRECTORY = "s3express"
+PATIENCE = 600  # seconds: kms-key-deletion brings a key back within seconds, or in five minutes where KMS has it wait
 KEEPS_KEY = "A directory bucket keeps its first key: make a new one, move the data, delete this."
+ANYBODYS = ", which names no account and means another key to each"
 CHOOSE_KEY = "A directory bucket gets its key once, and this one has none: choose it (aws s3api put-bucket-encryption)."
 
 
@@ -79,7 +80,8 @@ class Bucket(Value):
     """`key` is empty for S3's own. `takes_logs` and `key_fault` are read only where the rule is not as wanted.
 
     `takes_logs`: its policy admits a delivery of logs that KMS would spoil. `key_fault`: why the key in the settings
-    can't be used. `unusable`: the bucket's own key, one of this account, is none that S3 can use.
+    can't be used. `unusable`: the bucket's own key, one of this account, is none that S3 can use. `meant`: the ARN of
+    the key to which the alias leads that `key` is.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Bucket(Value):
     unusable: bool = False
     takes_logs: bool = False
     key_fault: str = ""
+    meant: str = ""
 
 
 def targets(event: Event) -> Iterable[Arn]:
@@ -108,40 +111,18 @@ def read(case: Case[Bucket, Settings], aws: Aws) -> Bucket:
         rule.get("BucketKeyEnabled", False),
         tuple(rule.get("BlockedEncryptionTypes", {}).get("EncryptionType", ())),
     )
-    if by_account(bucket.key, case) and accepted(bucket, required(bucket, case.settings)[1], case):
-        bucket = replace(bucket, unusable=is_unusable(bucket.key, aws))
+    is_alias = ":alias/" in bucket.key
+    if by_account(bucket.key, case) and (is_alias or accepted(bucket, required(bucket, case.settings)[1], case)):
+        found = look_up(bucket.key, aws)
+        # what state it is in is for kms-key-deletion to mend
+        unusable = found.state == MISSING or found.spec != ENCRYPTS
+        bucket = replace(bucket, unusable=unusable, meant=found.arn if is_alias else "")
     if not any(faults(bucket, case)) or case.target.service == DIRECTORY:
         return bucket
     policy = unless("NoSuchBucketPolicy AccessDenied", s3.get_bucket_policy, Bucket=name)
     takers = SSE_S3_ONLY if case.settings.key_arn else SSE_S3_ONLY | VENDED
     takes_logs = policy is not None and admits(takers, policy["Policy"], case.target)
     return replace(bucket, takes_logs=takes_logs, key_fault=key_fault(case, aws))
-
-
-def admits(services: frozenset[str], policy: str, bucket: Arn) -> bool:
-    """True if a statement allows one of these to put objects into the bucket."""
-    try:
-        statements = listed(mapping(json.loads(policy)).get("Statement"))
-    except ValueError:
-        return False
-    return any(delivers(services, mapping(statement), bucket) for statement in statements)
-
-
-def delivers(services: frozenset[str], statement: Mapping[str, Any], bucket: Arn) -> bool:
-    """NotPrincipal, NotAction and NotResource are nobody's way to admit log delivery: they don't count."""
-    principals = listed(list(mapping(statement.get("Principal")).values()))
-    return (
-        statement.get("Effect") == "Allow"
-        and any(part in services for name in principals for part in str(name).split(":"))
-        and any(fnmatchcase("s3:putobject", str(action).lower()) for action in listed(statement.get("Action")))
-        and any(reaches(str(resource), bucket) for resource in listed(statement.get("Resource")))
-    )
-
-
-def reaches(resource: str, bucket: Arn) -> bool:
-    """True if a policy's resource is about objects of the bucket, and not only about the bucket itself."""
-    head, slash, _ = resource.partition("/")
-    return fnmatchcase(bucket, head) and bool(slash or head.endswith("*"))
 
 
 def key_fault(case: Case[Bucket, Settings], aws: Aws) -> str:
@@ -151,22 +132,7 @@ def key_fault(case: Case[Bucket, Settings], aws: Aws) -> str:
         return ""
     if Arn(arn).region != case.here.region:
         return f"in {Arn(arn).region}, not in {case.here.region}"
-    key = unless("NotFoundException AccessDeniedException", aws.client("kms").describe_key, KeyId=arn)
-    if key is None:
-        return "missing, or closed to Holdfast"
-    state, spec = key["KeyMetadata"].get("KeyState", ""), key["KeyMetadata"].get("KeySpec", "SYMMETRIC_DEFAULT")
-    return "" if (state, spec) == ("Enabled", "SYMMETRIC_DEFAULT") else f"{state}, {spec}"
-
-
-def is_unusable(key: str, aws: Aws) -> bool:
-    """True if it is not there, or not for encryption. What state it is in is for kms-key-deletion to mend."""
-    try:
-        answer = unless("NotFoundException InvalidArnException", aws.client("kms").describe_key, KeyId=key)
-    except ClientError as error:
-        if error_code(error) != "AccessDeniedException":
-            raise
-        return False
-    return not answer or answer["KeyMetadata"].get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT"
+    return look_up(arn, aws).fault
 
 
 def evaluate(bucket: Bucket, case: Case[Bucket, Settings]) -> Violation | None:
@@ -179,7 +145,9 @@ def evaluate(bucket: Bucket, case: Case[Bucket, Settings]) -> Violation | None:
         return Violation(what, todo=CHOOSE_KEY if keyless else KEEPS_KEY)
     goal = mended(bucket, case)
     if bucket.key_fault and goal.key not in ("", bucket.key):
-        return Violation(what, todo=f"The key in the settings can't be used ({bucket.key_fault}): correct {goal.key}.")
+        todo = f"The key in the settings can't be used ({bucket.key_fault}): correct {goal.key}."
+        waits = bucket.key_fault in PASSING and case.waited < PATIENCE and case.escalated != what
+        return Violation(what, todo=todo, later=60 if waits else 0)
     return Violation(what, fix=(put(goal),), undo=(put(bucket),))
 
 
@@ -188,7 +156,8 @@ def faults(bucket: Bucket, case: Case[Bucket, Settings]) -> Iterator[str]:
     if strength(bucket.algorithm) < strength(algorithm):
         yield f"the algorithm is {bucket.algorithm}, not {algorithm}"
     if bucket.algorithm != "AES256" and not accepted(bucket, key, case):
-        yield f"the key is {bucket.key or 'the AWS-managed one'}"
+        bare = bucket.key and ":" not in bucket.key
+        yield f"the key is {bucket.key or 'the AWS-managed one'}{ANYBODYS if bare else ''}"
     if case.target.service == DIRECTORY:
         return  # it always has a bucket key, and knows no SSE-C (S3 user guide, "Data protection and encryption")
     if bucket.algorithm == "aws:kms" and algorithm != "AES256" and bucket.bucket_key != wanted.bucket_key:
@@ -242,7 +211,7 @@ def accepted(bucket: Bucket, wanted: str, case: Case[Bucket, Settings]) -> bool:
     of its alias; nobody can move that (KMS API, CreateAlias). S3 takes any text for a key (S3 API,
     PutBucketEncryption), and then no upload works.
     """
-    key, named = bucket.key, case.settings.key_arn
+    key, named = bucket.meant or bucket.key, case.settings.key_arn
     if key in (named, *case.settings.accepted_key_arns):
         return True
     if named and key == Arn(named).name:  # an id is looked for in the account of whoever writes
@@ -253,10 +222,14 @@ def accepted(bucket: Bucket, wanted: str, case: Case[Bucket, Settings]) -> bool:
 
 
 def by_account(key: str, case: Case[Bucket, Settings]) -> bool:
-    """True for the ARN of a key of this account and Region, which is accepted where the settings name none."""
+    """True for the ARN of a key of this account and Region, or of an alias that may lead to one.
+
+    Aliases under `aws/` lead to keys that AWS manages for other services.
+    """
     if key in (case.settings.key_arn, *case.settings.accepted_key_arns):
         return False
-    return re.fullmatch(re.escape(case.here.arn("kms", "key/")) + r"[\w-]+", key) is not None
+    here = f"{case.here.partition}:kms:{case.here.region}:{case.here.account}"
+    return re.fullmatch(rf"arn:{here}:(key/[\w-]+|alias/(?!aws/)[\w/-]+)", key, re.ASCII) is not None
 
 
 def put(bucket: Bucket) -> ApiCall:
