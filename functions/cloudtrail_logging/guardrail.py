@@ -4,9 +4,10 @@ Why: events reach EventBridge only while a trail records them. Who stops, delete
 guardrail, silently, and that may be the last event anybody sees: so the clock looks too, every five minutes.
 
 Restored at once: logging; management events, if writes to any service (KMS and the RDS Data API too) go unrecorded; all
-Regions, global services and log file validation, once a trail had them; data events and Insights, if none are left. A
-deleted trail is made again from its baseline. Another bucket, prefix, key, topic, log group or selector is put back
-once `baseline_principals` says who may change them; until then it is only audited. All in the trail's home Region.
+Regions, global services and log file validation, once a trail had them; data events, network activity events and
+Insights, if none are left. A deleted trail is made again from its baseline. Another bucket, prefix, key, topic, log
+group or selector is put back once `baseline_principals` says who may change them; until then it is only audited. All in
+the trail's home Region.
 
 Told: a bucket that was this account's and is no more, or can't be shown to be; CloudTrail sends by name.
 
@@ -27,7 +28,7 @@ from holdfast.trail import (
     LOGS,
     SENDS,
     Trail,
-    bare,
+    beyond,
     blind,
     bucket_policy,
     calls,
@@ -140,7 +141,7 @@ def evaluate(trail: Trail, case: Known) -> Violation | None:
 def mended(trail: Trail, known: Trail | None) -> Trail:
     """The trail without what is wrong whoever did it: it is there, and whatever was configured is recorded again."""
     selectors, had = trail.selectors, known.covers if known else {}
-    if known and (blind(selectors) or (bare(selectors) and not bare(known.selectors))):
+    if known and (blind(selectors) or beyond(known.selectors) - beyond(selectors)):
         selectors = known.selectors
     lost = known is not None and any(insight not in trail.insights for insight in known.insights)
     there = trail.exists or not trail.obstacle
@@ -160,8 +161,8 @@ def faults(trail: Trail, must: Trail) -> Iterator[str]:
         yield "it is stopped" if trail.exists else "it was deleted"
     if blind(trail.selectors):
         yield "management events go unrecorded"
-    elif trail.selectors != must.selectors:
-        yield "it records nothing but management events"
+    else:
+        yield from (f"{kind} events go unrecorded" for kind in sorted(beyond(must.selectors) - beyond(trail.selectors)))
     if trail.insights != must.insights:
         yield "Insights are off"
     yield from (COVERS[name] for name, on in trail.covers.items() if on != must.covers[name])

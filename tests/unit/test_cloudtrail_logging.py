@@ -59,6 +59,7 @@ def advanced(*selectors: tuple[tuple[str, str, list[str]], ...]) -> dict[str, An
 
 MANAGEMENT = ("eventCategory", "Equals", ["Management"])
 OBJECTS = (("eventCategory", "Equals", ["Data"]), ("resources.type", "Equals", ["AWS::S3::Object"]))
+NETWORK = (("eventCategory", "Equals", ["NetworkActivity"]), ("eventSource", "Equals", ["kms.amazonaws.com"]))
 WITHOUT_KMS = ("eventSource", "NotEquals", ["kms.amazonaws.com"])
 
 GOOD = Trail(
@@ -252,19 +253,19 @@ def test_a_trail_is_blind_unless_every_management_call_that_writes_is_recorded(
         ),
         (
             {"selectors": basic(ALL)},
-            "it records nothing but management events",
+            "Data events go unrecorded",
             [select(GOOD.selectors)],
             [select(basic(ALL))],
         ),
         (
             {"selectors": basic(ALL | {"DataResources": [{"Type": "AWS::S3::Object", "Values": []}]})},
-            "it records nothing but management events",
+            "Data events go unrecorded",
             [select(GOOD.selectors)],
             [select(basic(ALL | {"DataResources": [{"Type": "AWS::S3::Object", "Values": []}]}))],
         ),
         (
             {"selectors": advanced((MANAGEMENT,))},
-            "it records nothing but management events",
+            "Data events go unrecorded",
             [select(GOOD.selectors)],
             [select(advanced((MANAGEMENT,)))],
         ),
@@ -297,6 +298,22 @@ def test_what_blinds_is_always_mended(
     violation = judged(replace(GOOD, **changes), owners=owners)
     assert violation.what == f"trail audit is amiss: {what}"
     assert (list(violation.fix), list(violation.undo), violation.audit_only) == (fix, undo, "")
+
+
+@pytest.mark.parametrize(
+    ("left", "gone"),
+    [
+        (advanced((MANAGEMENT,), NETWORK), "Data events go unrecorded"),
+        (advanced((MANAGEMENT,), OBJECTS), "NetworkActivity events go unrecorded"),
+        (advanced((MANAGEMENT,)), "Data events go unrecorded; NetworkActivity events go unrecorded"),
+        (basic(ALL | DATA), "NetworkActivity events go unrecorded"),
+    ],
+)
+def test_a_selector_of_one_category_hid_that_all_of_another_were_gone(left: dict[str, Any], gone: str) -> None:
+    whole = advanced((MANAGEMENT,), OBJECTS, NETWORK)
+    violation = judged(replace(GOOD, selectors=left), replace(GOOD, selectors=whole))
+    assert violation.what == f"trail audit is amiss: {gone}"
+    assert (violation.fix, violation.audit_only) == ((select(whole),), "")
 
 
 @pytest.mark.parametrize(

@@ -187,12 +187,13 @@ def _omissions(selectors: Mapping[str, Any]) -> Iterator[frozenset[str]]:
             yield frozenset(omitted)
 
 
-def bare(selectors: Mapping[str, Any]) -> bool:
-    """True if no selector records anything but management events."""
+def beyond(selectors: Mapping[str, Any]) -> frozenset[str]:
+    """The categories of events, but for management events, of which any selector records something."""
     data = [data for basic in selectors.get("EventSelectors", ()) for data in basic.get("DataResources", ())]
     fields = [f for advanced in selectors.get("AdvancedEventSelectors", ()) for f in advanced["FieldSelectors"]]
     categories = {category for f in fields if f["Field"] == "eventCategory" for category in f.get("Equals", ())}
-    return not any(resource.get("Values") for resource in data) and categories <= {"Management"}
+    basic = {"Data"} if any(resource.get("Values") for resource in data) else set()
+    return frozenset(categories | basic) - {"Management"}
 
 
 def widened(selectors: Mapping[str, Any]) -> dict[str, Any]:
