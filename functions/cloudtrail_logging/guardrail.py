@@ -7,7 +7,7 @@ Restored at once: logging; management events, if writes to any service (KMS and 
 Regions, global services and log file validation, once a trail had them; data events, network activity events and
 Insights, if none are left. A deleted trail is made again from its baseline. Another bucket, prefix, key, topic, log
 group or selector is put back once `baseline_principals` says who may change them; until then it is only audited. All in
-the trail's home Region.
+the trail's home Region. Recording waits for no topic or log group.
 
 Told: a bucket that was this account's and is no more, or can't be shown to be; CloudTrail sends by name.
 
@@ -48,6 +48,8 @@ STUCK = {
     "InsufficientS3BucketPolicyException": "Let CloudTrail write to its bucket.",
     "InsufficientEncryptionPolicyException": "Let CloudTrail use its key.",
     "InsufficientSnsTopicPolicyException": "Let CloudTrail publish to its topic, or make the topic again.",
+    "InvalidSnsTopicNameException": "Let CloudTrail publish to its topic, or make the topic again.",
+    "KmsKeyNotFoundException": "See that its key and its topic's are there, in their Regions.",
     "InvalidCloudWatchLogsLogGroupArnException": "Make its log group again, and let its role write there.",
     "InvalidCloudWatchLogsRoleArnException": "Let CloudTrail assume the role for its log group.",
 }

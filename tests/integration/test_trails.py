@@ -1,5 +1,6 @@
 """Trails on moto: runs that die, the clock, other Regions, other accounts, and what stands in the way."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import EndpointConnectionError
 from holdfast.visit import Delivery
+from holdfast.world import World
 from holdfast_cli import project
 from incidents.cloudtrail_logging import EVERYTHING, TERRAFORM, TRAIL, bucket, delete, found, stop, trail, update
 from support import FAR_FUTURE, HERE, ME, REGION, Result, account, call, heard, items, look, records, run, sweep, world
@@ -23,6 +25,7 @@ LOGS = {
     "CloudWatchLogsLogGroupArn": f"arn:aws:logs:{REGION}:{ME}:log-group:trail:*",
     "CloudWatchLogsRoleArn": ROLE,
 }
+TOPIC = {"SnsTopicName": "trail"}
 RATE: Any = {"InsightType": "ApiCallRateInsight"}
 DELETED = call("cloudtrail", "DeleteTrail", {"name": "audit"})
 STOPPED = call("cloudtrail", "StopLogging", {"name": "audit"})
@@ -36,13 +39,20 @@ def _account() -> Iterator[None]:
         yield
 
 
+def registered(hooks: Hooks) -> Callable[[World], None]:
+    def register(here: World) -> None:
+        for name, hook in hooks.items():
+            here.aws.session.register(name, hook)
+
+    return register
+
+
 def hooked(event: dict[str, Any], hooks: Hooks, delivery: str = "delivery-1", **shared: Any) -> Result:
     """One invocation with botocore's hooks set: AWS as moto is not, or a run that dies."""
     here, calls = world(ID, **shared), []
     session: Any = here.aws.session
     session.register("before-call", lambda model, **_: calls.append(model.name))
-    for name, hook in hooks.items():
-        session.register(name, hook)
+    registered(hooks)(here)
     return Result(project.load(ID).handler.handle(event, here, Delivery(delivery, FAR_FUTURE)), calls)
 
 
@@ -55,6 +65,12 @@ def refusing(code: str) -> Callable[..., Any]:
     return lambda **_: (AWSResponse("", 400, HTTPHeaders(), None), {"Error": {"Code": code, "Message": "no"}})
 
 
+def refusing_with(code: str, *parameters: str) -> Callable[..., Any]:
+    """Only calls that carry one of these."""
+    refused = refusing(code)
+    return lambda params, **_: refused() if {*parameters} & json.loads(params["body"]).keys() else None
+
+
 def dies(**_: Any) -> None:
     raise EndpointConnectionError(endpoint_url="https://cloudtrail")
 
@@ -64,6 +80,13 @@ def insights_are_shown(parsed: dict[str, Any], **_: Any) -> None:
     parsed.get("Trail", {})["HasInsightSelectors"] = True
 
 
+def named_topics(params: dict[str, Any], **_: Any) -> None:
+    """moto takes a topic by its name only (CloudTrail API, UpdateTrail: "the name or ARN")."""
+    if "SnsTopicName" in params:
+        params["SnsTopicName"] = params["SnsTopicName"].rpartition(":")[2]
+
+
+TOPICS: Hooks = {"before-parameter-build.cloudtrail": named_topics}
 INSIGHTS: Hooks = {"after-call.cloudtrail.GetTrail": insights_are_shown}
 
 
@@ -368,6 +391,55 @@ def test_a_trail_is_on_though_the_rest_of_its_fix_is_refused() -> None:
     refused: Hooks = {"before-call.cloudtrail.UpdateTrail": refusing("InsufficientEncryptionPolicyException")}
     result = hooked(STOPPED, refused, baseline_principals=[TERRAFORM])
     assert (result.outcome, found()["logging"]) == ("escalated", True)
+
+
+GONE = [(TOPIC, "InsufficientSnsTopicPolicyException"), (LOGS, "InvalidCloudWatchLogsLogGroupArnException")]
+PASSED = {"cloudwatch_role_arn": ROLE}
+
+
+@pytest.mark.parametrize("owners", [[TERRAFORM]])
+@pytest.mark.parametrize(("way", "code"), GONE)
+def test_a_topic_or_log_group_that_is_gone_kept_a_deleted_trail_away(
+    way: dict[str, str], code: str, owners: list[str]
+) -> None:
+    boto3.client("sns").create_topic(Name="trail")
+    good = known(**way)
+    delete()
+    refused = registered(TOPICS | {"before-call.cloudtrail": refusing_with(code, *way)})
+    assert run(ID, DELETED, PASSED, hook=refused, baseline_principals=owners).outcome == "escalated"
+    shown = found()
+    assert (shown["logging"], shown["selectors"]) == (True, [EVERYTHING])
+    (message,) = heard()
+    assert project.load(ID).STUCK[code] in message["todo"]
+    again = run(ID, look(ID, TRAIL), PASSED, hook=refused, delivery="delivery-2", baseline_principals=owners)
+    assert (again.outcome, heard()) == ("escalated", [])
+    mended = registered(TOPICS)
+    last = run(ID, look(ID, TRAIL), PASSED, hook=mended, delivery="delivery-3", baseline_principals=owners)
+    assert (last.outcome, found()) == ("remediated", good)
+
+
+@pytest.mark.parametrize(
+    ("way", "code"),
+    [
+        *GONE,
+        ({"KmsKeyId": ""}, "InsufficientEncryptionPolicyException"),
+        ({"S3KeyPrefix": "other"}, "InsufficientS3BucketPolicyException"),
+    ],
+)
+def test_one_way_of_sending_that_was_refused_kept_a_trail_narrow(way: dict[str, str], code: str) -> None:
+    for name in ("trail", "other"):
+        boto3.client("sns").create_topic(Name=name)
+    good = known(**TOPIC, **LOGS)
+    others = {"SnsTopicName": "other", "CloudWatchLogsLogGroupArn": f"arn:aws:logs:{REGION}:{ME}:log-group:other:*"}
+    update(**way | {name: other for name, other in others.items() if name in way})
+    update(IsMultiRegionTrail=False, EnableLogFileValidation=False)
+    owners: Any = {"baseline_principals": [TERRAFORM]}
+    refused = registered(TOPICS | {"before-call.cloudtrail.UpdateTrail": refusing_with(code, *way)})
+    event = call("cloudtrail", "UpdateTrail", {"name": "audit"})
+    assert run(ID, event, PASSED, hook=refused, **owners).outcome == "escalated"
+    assert {found()["trail"][name] for name in ("IsMultiRegionTrail", "LogFileValidationEnabled")} == {True}
+    last = run(ID, look(ID, TRAIL), PASSED, hook=registered(TOPICS), delivery="delivery-2", **owners)
+    assert (last.outcome, found()) == ("remediated", good)
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ConflictException"])

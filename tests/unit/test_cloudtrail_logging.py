@@ -30,6 +30,7 @@ LOGS = {
     "CloudWatchLogsRoleArn": ROLE,
 }
 NO_LOGS = dict.fromkeys(LOGS, "")
+TOPIC = {"SnsTopicName": f"arn:aws:sns:{REGION}:{ME}:trail"}
 SENDS = {
     "S3BucketName": "audit-logs",
     "S3KeyPrefix": "trails",
@@ -316,6 +317,37 @@ def test_a_selector_of_one_category_hid_that_all_of_another_were_gone(left: dict
     assert (violation.fix, violation.audit_only) == ((select(whole),), "")
 
 
+def test_one_way_of_sending_that_is_refused_kept_the_rest_of_the_trail_as_it_was() -> None:
+    known = replace(GOOD, sends=SENDS | LOGS | TOPIC)
+    moved = {"S3BucketName": "mallory", "S3KeyPrefix": "", "KmsKeyId": "", "SnsTopicName": "x"}
+    trail = replace(
+        GOOD,
+        logging=False,
+        insights=(),
+        selectors=basic(ALL | NO_KMS),
+        **covering(IsMultiRegionTrail=False),
+        **sending(**moved, RecursiveLogging=False),
+    )
+    assert judged(trail, known, owners=OWNERS, role=ROLE).fix == (
+        START,
+        select(GOOD.selectors),
+        update(IsMultiRegionTrail=True),
+        insight(RATE),
+        update(S3BucketName="audit-logs", S3KeyPrefix="trails"),
+        update(KmsKeyId=KEY),
+        update(RecursiveLogging=True),
+        update(**LOGS),
+        update(**TOPIC),
+    )
+
+
+def test_a_key_that_takes_anothers_place_goes_with_its_bucket() -> None:
+    """They must be in one Region (CloudTrail API, KmsKeyNotFoundException)."""
+    theirs = sending(S3BucketName="mallory", KmsKeyId="theirs")
+    assert judged(replace(GOOD, **theirs), owners=OWNERS).fix == (update(S3BucketName="audit-logs", KmsKeyId=KEY),)
+    assert judged(replace(GOOD, **sending(KmsKeyId="theirs")), owners=OWNERS).fix == (update(KmsKeyId=KEY),)
+
+
 @pytest.mark.parametrize(
     "trail",
     [
@@ -469,10 +501,11 @@ def test_a_deleted_trail_is_made_again_as_it_was() -> None:
     assert violation.audit_only == ""
 
 
-def test_a_deleted_trail_with_a_log_group_is_made_again_with_it_if_its_role_may_be_passed() -> None:
-    whole = replace(GOOD, sends=SENDS | LOGS)
-    violation = judged(remains(sends=SENDS | LOGS), whole, role=ROLE)
-    assert violation.fix[0] == created(**LOGS)
+@pytest.mark.parametrize("owners", [(), OWNERS])
+def test_a_topic_or_log_group_that_is_gone_kept_a_deleted_trail_away(owners: tuple[str, ...]) -> None:
+    whole = replace(GOOD, sends=SENDS | LOGS | TOPIC)
+    fix = judged(remains(sends=whole.sends), whole, role=ROLE, owners=owners).fix
+    assert fix == (created(), START, select(GOOD.selectors), insight(RATE), update(**LOGS), update(**TOPIC))
 
 
 @pytest.mark.parametrize("owners", [(), OWNERS])
@@ -655,7 +688,7 @@ def test_calls_are_made_in_the_home_region() -> None:
 def everything_planned() -> Iterator[ApiCall]:
     states = [(replace(GOOD, **changes), GOOD) for changes, *_ in DRIFT]
     states += [(replace(GOOD, logging=False, insights=(), selectors=advanced((MANAGEMENT, WITHOUT_KMS))), GOOD)]
-    states += [(remains(sends=SENDS | LOGS), replace(GOOD, sends=SENDS | LOGS))]
+    states += [(remains(sends=SENDS | LOGS | TOPIC), replace(GOOD, sends=SENDS | LOGS | TOPIC))]
     for state, known in states:
         violation = judged(state, known, owners=OWNERS, role=ROLE)
         yield from (*violation.fix, *violation.undo)

@@ -31,7 +31,9 @@ SENDS = {
     "CloudWatchLogsRoleArn": "role for its log group",
     "RecursiveLogging": "recursive logging",
 }
+PLACE = ("S3BucketName", "S3KeyPrefix")
 LOGS = ("CloudWatchLogsLogGroupArn", "CloudWatchLogsRoleArn")
+BESIDE = (*LOGS, "SnsTopicName")  # a trail records without them
 READ_AS = {"EnableLogFileValidation": "LogFileValidationEnabled", "SnsTopicName": "SnsTopicARN"}
 UNSET = {"RecursiveLogging": True}
 # CloudTrail API, GetTrailStatus: what it could not deliver, and the setting without which it no longer tries to.
@@ -205,7 +207,11 @@ def widened(selectors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def calls(now: Trail, then: Trail, here: Place) -> Iterator[ApiCall]:
-    """From one state to the other. Recording comes first: whatever else may fail, it is on."""
+    """From one state to the other. Recording comes first: whatever else may fail, it is on.
+
+    A trail is made without what it can do without, and whither it sends comes last, each way by itself: CloudTrail
+    refuses the whole call for one topic that is gone, and what UpdateTrail isn't told stays as it is.
+    """
     arn = Arn(then.arn)
 
     def call(operation: str, **parameters: Any) -> ApiCall:
@@ -215,16 +221,18 @@ def calls(now: Trail, then: Trail, here: Place) -> Iterator[ApiCall]:
         yield call("delete_trail", Name=arn.name)
         return
     if then.exists and not now.exists:
-        yield call("create_trail", **_creation(then))
-        now = replace(then, logging=False, selectors={"EventSelectors": [ALL]}, insights=())
+        now = replace(then, sends={name: "" if name in BESIDE else value for name, value in then.sends.items()})
+        yield call("create_trail", **_creation(now))
+        now = replace(now, logging=False, selectors={"EventSelectors": [ALL]}, insights=())
     if then.logging and not now.logging:
         yield call("start_logging", Name=arn)
     if then.selectors != now.selectors:
         yield call("put_event_selectors", TrailName=arn, **then.selectors)
-    if changed := _differences(now, then):
-        yield call("update_trail", Name=arn, **changed)
+    if covers := _changed(now.covers, then.covers):
+        yield call("update_trail", Name=arn, **covers)
     if then.insights != now.insights:
         yield call("put_insight_selectors", TrailName=arn, InsightSelectors=list(then.insights))
+    yield from (call("update_trail", Name=arn, **way) for way in _ways(now.sends, then.sends))
     if now.logging and not then.logging:
         yield call("stop_logging", Name=arn)
 
@@ -235,8 +243,17 @@ def _creation(trail: Trail) -> dict[str, Any]:
     return {"Name": Arn(trail.arn).name, **trail.covers, **sent, **tagged}
 
 
-def _differences(now: Trail, then: Trail) -> dict[str, Any]:
-    """What UpdateTrail must be told; a log group only together with its role."""
-    was, wanted = {**now.covers, **now.sends}, {**then.covers, **then.sends}
-    changed = {name for name in wanted if wanted[name] != was[name]}
-    return {name: wanted[name] for name in wanted if name in changed or (name in LOGS and changed & set(LOGS))}
+def _changed(was: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in wanted.items() if value != was[name]}
+
+
+def _ways(was: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What each UpdateTrail must be told, the gravest first; a log group only together with its role.
+
+    Another key goes with its bucket, for it must be in the bucket's Region (CloudTrail API, KmsKeyNotFoundException).
+    """
+    changed = _changed(was, wanted)
+    stored = [(*PLACE, "KmsKeyId")] if was.get("KmsKeyId") else [PLACE, ("KmsKeyId",)]
+    for names in (*stored, ("RecursiveLogging",), LOGS, ("SnsTopicName",)):
+        if any(name in changed for name in names):
+            yield {name: wanted[name] for name in names if name in changed or names is LOGS}
