@@ -4,10 +4,10 @@ Why: events reach EventBridge only while a trail records them. Who stops, delete
 guardrail, silently, and that may be the last event anybody sees: so the clock looks too, every five minutes.
 
 Restored at once: logging; management events, if writes to any service (KMS and the RDS Data API too) go unrecorded; all
-Regions, global services and log file validation, once a trail had them; data events, network activity events and
-Insights, if none are left. A deleted trail is made again from its baseline. Another bucket, prefix, key, topic, log
-group or selector is put back once `baseline_principals` says who may change them; until then it is only audited. All in
-the trail's home Region. Recording waits for no topic or log group.
+Regions, global services and log file validation, once a trail had them; data and network activity events, Insights,
+topic and log group, if none are left. A deleted trail is made again from its baseline. Another bucket, prefix, key,
+topic, log group or selector is put back once `baseline_principals` says who may change them; until then it is only
+audited. All in the trail's home Region. Recording waits for no topic or log group.
 
 Told: a bucket that was this account's and is no more, or can't be shown to be; CloudTrail sends by name.
 
@@ -24,6 +24,7 @@ from typing import Annotated, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from holdfast import Arn, Aws, BadEvent, Case, Event, Guardrail, Value, Violation, first, unless
 from holdfast.trail import (
+    BESIDE,
     COVERS,
     LOGS,
     SENDS,
@@ -121,7 +122,7 @@ def evaluate(trail: Trail, case: Known) -> Violation | None:
     known = baseline(case)
     if not trail.exists and known is None:
         return None  # that it is gone is the last known good state
-    must = mended(trail, known)
+    must = mended(trail, known, case)
     wrong, changed = [*faults(trail, must)], [*drift(trail, must, known)]
     if not (wrong or changed):
         return None
@@ -129,7 +130,7 @@ def evaluate(trail: Trail, case: Known) -> Violation | None:
     if (known or trail).organisation:
         return Violation(what, todo=f"Only its organisation's management account, {case.target.account}, can mend it.")
     owned = bool(case.shared.baseline_principals)
-    goal = restored(trail, must, known, case) if known and (owned or not wrong) else must
+    goal = restored(must, known, case) if known and (owned or not wrong) else must
     audited = "" if owned or not changed else f"Only audited until baseline_principals is set: {'; '.join(changed)}."
     return Violation(
         what,
@@ -140,11 +141,12 @@ def evaluate(trail: Trail, case: Known) -> Violation | None:
     )
 
 
-def mended(trail: Trail, known: Trail | None) -> Trail:
+def mended(trail: Trail, known: Trail | None, case: Known) -> Trail:
     """The trail without what is wrong whoever did it: it is there, and whatever was configured is recorded again."""
     selectors, had = trail.selectors, known.covers if known else {}
     if known and (blind(selectors) or beyond(known.selectors) - beyond(selectors)):
         selectors = known.selectors
+    sent = {n: known.sends.get(n, "") for n in BESIDE if n not in withheld(known, case)} if known else {}
     lost = known is not None and any(insight not in trail.insights for insight in known.insights)
     there = trail.exists or not trail.obstacle
     return replace(
@@ -152,6 +154,7 @@ def mended(trail: Trail, known: Trail | None) -> Trail:
         exists=there,
         logging=there,
         covers={name: on or had.get(name, False) for name, on in trail.covers.items()},
+        sends={name: value or sent.get(name, value) for name, value in trail.sends.items()},
         selectors=widened(selectors) if blind(selectors) else selectors,
         insights=known.insights if known and lost else trail.insights,
         owned=known_owned(trail, known),
@@ -168,6 +171,7 @@ def faults(trail: Trail, must: Trail) -> Iterator[str]:
     if trail.insights != must.insights:
         yield "Insights are off"
     yield from (COVERS[name] for name, on in trail.covers.items() if on != must.covers[name])
+    yield from (f"it lost its {SENDS[name]}" for name, then in must.sends.items() if trail.sends[name] != then)
     if trail.delivery_error:
         yield "not all that it records can be delivered"
     if must.owned and trail.owned is False:
@@ -181,17 +185,17 @@ def drift(trail: Trail, must: Trail, known: Trail | None) -> Iterator[str]:
     if known.organisation != trail.organisation:
         yield "it is now the organisation's" if trail.organisation else "it is no longer the organisation's"
     for name, then in known.sends.items():
-        if trail.sends[name] != then:
+        if must.sends[name] != then:
             yield f"its {SENDS[name]} is {trail.sends[name] or 'none'}, not {then or 'none'}"
     if must.selectors != known.selectors and not blind(known.selectors):
         yield "its event selectors were changed"
 
 
-def restored(trail: Trail, must: Trail, known: Trail, case: Known) -> Trail:
+def restored(must: Trail, known: Trail, case: Known) -> Trail:
     """As it was; what can't be restored stays as it is."""
-    staying = SENDS if trail.obstacle else withheld(known, case)
+    staying = SENDS if must.obstacle else withheld(known, case)
     selectors = must.selectors if blind(known.selectors) else known.selectors
-    return replace(must, selectors=selectors, sends={**known.sends, **{n: trail.sends[n] for n in staying}})
+    return replace(must, selectors=selectors, sends={**known.sends, **{n: must.sends[n] for n in staying}})
 
 
 def withheld(known: Trail, case: Known) -> Iterable[str]:

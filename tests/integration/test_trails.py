@@ -122,16 +122,17 @@ def test_the_message_names_the_blind_interval() -> None:
     assert (message["left"]["stopped_at"], stopped_at in message["what"]) == ("", False)
 
 
-@pytest.mark.parametrize("dying", ["StartLogging", "PutEventSelectors", "PutInsightSelectors"])
+@pytest.mark.parametrize("dying", ["StartLogging", "PutEventSelectors", "PutInsightSelectors", "UpdateTrail"])
 def test_a_trail_that_a_dead_run_made_is_finished_by_the_next_look(dying: str) -> None:
-    good = trail()
+    boto3.client("sns").create_topic(Name="trail")
+    good = trail(**TOPIC)
     boto3.client("cloudtrail").put_insight_selectors(TrailName="audit", InsightSelectors=[RATE])
     hooked(look(ID, TRAIL), INSIGHTS)
     delete()
     with pytest.raises(ExceptionGroup):
-        hooked(DELETED, INSIGHTS | {f"before-call.cloudtrail.{dying}": dies})
+        hooked(DELETED, INSIGHTS | TOPICS | {f"before-call.cloudtrail.{dying}": dies})
     assert found() != {}
-    result = hooked(DELETED, INSIGHTS)
+    result = hooked(DELETED, INSIGHTS | TOPICS)
     assert (result.outcome, found()) == ("remediated", good)
     selectors = boto3.client("cloudtrail").get_insight_selectors(TrailName="audit")["InsightSelectors"]
     assert selectors == [RATE]
@@ -397,7 +398,7 @@ GONE = [(TOPIC, "InsufficientSnsTopicPolicyException"), (LOGS, "InvalidCloudWatc
 PASSED = {"cloudwatch_role_arn": ROLE}
 
 
-@pytest.mark.parametrize("owners", [[TERRAFORM]])
+@pytest.mark.parametrize("owners", [[], [TERRAFORM]])
 @pytest.mark.parametrize(("way", "code"), GONE)
 def test_a_topic_or_log_group_that_is_gone_kept_a_deleted_trail_away(
     way: dict[str, str], code: str, owners: list[str]
@@ -440,6 +441,16 @@ def test_one_way_of_sending_that_was_refused_kept_a_trail_narrow(way: dict[str, 
     assert {found()["trail"][name] for name in ("IsMultiRegionTrail", "LogFileValidationEnabled")} == {True}
     last = run(ID, look(ID, TRAIL), PASSED, hook=registered(TOPICS), delivery="delivery-2", **owners)
     assert (last.outcome, found()) == ("remediated", good)
+
+
+def test_a_throttled_topic_is_added_later_to_the_trail_that_was_made_again() -> None:
+    boto3.client("sns").create_topic(Name="trail")
+    good = known(**TOPIC)
+    delete()
+    throttled: Hooks = {"before-call.cloudtrail.UpdateTrail": refusing("ThrottlingException")}
+    assert (hooked(DELETED, throttled).outcome, found()["logging"]) == ("deferred", True)
+    assert hooked(look(ID, TRAIL), TOPICS, "delivery-2").outcome == "remediated"
+    assert found() == good
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ConflictException"])

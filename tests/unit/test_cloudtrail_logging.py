@@ -317,6 +317,17 @@ def test_a_selector_of_one_category_hid_that_all_of_another_were_gone(left: dict
     assert (violation.fix, violation.audit_only) == ((select(whole),), "")
 
 
+@pytest.mark.parametrize("owners", [(), OWNERS])
+def test_a_topic_or_log_group_that_was_taken_off_is_put_back_at_once(owners: tuple[str, ...]) -> None:
+    """A trail is made again without them first: a run may have died, or been throttled, before it added them."""
+    violation = judged(GOOD, replace(GOOD, sends=SENDS | LOGS | TOPIC), owners=owners, role=ROLE)
+    lost = "it lost its topic; it lost its log group; it lost its role for its log group"
+    assert violation.what == f"trail audit is amiss: {lost}"
+    assert (violation.fix, violation.audit_only) == ((update(**LOGS), update(**TOPIC)), "")
+    other = judged(replace(GOOD, **sending(SnsTopicName="other")), replace(GOOD, sends=SENDS | TOPIC))
+    assert (other.fix, bool(other.audit_only)) == ((update(**TOPIC),), True)
+
+
 def test_one_way_of_sending_that_is_refused_kept_the_rest_of_the_trail_as_it_was() -> None:
     known = replace(GOOD, sends=SENDS | LOGS | TOPIC)
     moved = {"S3BucketName": "mallory", "S3KeyPrefix": "", "KmsKeyId": "", "SnsTopicName": "x"}
