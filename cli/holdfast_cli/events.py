@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ DETAIL_TYPES = {
     "AwsVpceEvent": "AWS Network Activity Event via CloudTrail",
 }
 PARAMETERS = ("requestParameters", "responseElements")
+OWNED = re.compile(r"arn:aws[\w-]*:[\w-]+:[\w-]*:(\d{12}):")
 
 
 def read_json(path: Path, loads: Callable[[bytes], Any] = json.loads) -> Any:
@@ -120,5 +122,9 @@ def envelope(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def account(record: Mapping[str, Any]) -> str:
-    """The account that the record belongs to; old ones name only the caller's."""
-    return str(record.get("recipientAccountId") or mapping(record.get("userIdentity")).get("accountId") or "")
+    """The account that the record belongs to; old ones name only the caller's, and trimmed ones none but in an ARN."""
+    named = record.get("recipientAccountId") or mapping(record.get("userIdentity")).get("accountId")
+    if named:
+        return str(named)
+    found = OWNED.search(json.dumps(record))
+    return found[1] if found else ""

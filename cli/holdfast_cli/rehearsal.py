@@ -12,7 +12,7 @@ from holdfast import Misshapen, shape
 from holdfast.model import Record
 from holdfast.settings import PATH
 
-from holdfast_cli import project, rules
+from holdfast_cli import events, project, rules
 from holdfast_cli.deployment import Deployment
 from holdfast_cli.errors import Complaint
 from holdfast_cli.local_cloud.cloud import LocalCloud
@@ -100,10 +100,10 @@ def _invoked(guardrail: str, raw: Mapping[str, Any], cloud: LocalCloud) -> Run:
 
 def _moved(raw: Mapping[str, Any]) -> Any:
     """The event as if it had happened in the local cloud: a function refuses another account's."""
-    text = json.dumps(raw)
-    for there, here in ((str(raw.get("account") or ""), ACCOUNT), (str(raw.get("region") or ""), REGION)):
+    text, account = json.dumps(raw), str(raw.get("account") or events.account(raw["detail"]))
+    for there, here in ((account, ACCOUNT), (str(raw.get("region") or ""), REGION)):
         text = text.replace(there, here) if len(there) > len("12345678") else text
-    return json.loads(text)
+    return {**json.loads(text), "account": ACCOUNT}
 
 
 def _messages(cloud: LocalCloud) -> Iterator[Record]:

@@ -13,6 +13,7 @@ from holdfast_cli.main import app
 from support import call
 from typer.testing import CliRunner, Result
 
+TRIMMED = call("cloudtrail", "DeleteTrail", {"name": "main"})
 SAMPLE = project.EVENTS / "cloudtrail-logging" / "DeleteTrail.json"
 
 
@@ -48,6 +49,22 @@ def test_the_functions_answer_its_messages_and_its_log_are_shown(invoke: Callabl
 def test_the_sample_that_a_page_tries_is_one_that_the_local_cloud_serves(invoke: Callable[..., Result]) -> None:
     (tried,) = re.findall(r"holdfast invoke kms-key-deletion (\S+)", pages.page("kms-key-deletion"))
     assert invoke("kms-key-deletion", project.ROOT / tried).exit_code == 0
+
+
+def test_a_directory_bucket_was_looked_for_in_a_session_which_the_local_cloud_does_not_open(
+    invoke: Callable[..., Result],
+) -> None:
+    path = project.EVENTS / "s3-default-encryption" / "CreateBucket__directory.json"
+    told = json.loads(invoke("s3-default-encryption", path, "--json").stdout)
+    assert [*told["outcomes"].values()] == ["compliant"]
+
+
+def test_a_record_without_an_account_was_refused(invoke: Callable[..., Result]) -> None:
+    detail = {name: value for name, value in TRIMMED["detail"].items() if name != "recipientAccountId"}
+    detail["userIdentity"] = {"type": "IAMUser", "arn": detail["userIdentity"]["arn"]}
+    bare = invoke("cloudtrail-logging", detail, "--json")
+    blank = invoke("cloudtrail-logging", {**TRIMMED, "account": "", "detail": detail}, "--json")
+    assert [[*json.loads(each.stdout)["outcomes"].values()] for each in (bare, blank)] == [["escalated"]] * 2
 
 
 def test_a_call_that_touches_nothing_of_the_guardrails_was_said_to_have_failed(invoke: Callable[..., Result]) -> None:

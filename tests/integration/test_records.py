@@ -38,10 +38,10 @@ class Sample:
 
     @property
     def place(self) -> Place:
-        """Where it happened. Trimmed records have lost their account, and tell it at most by an ARN."""
+        """Where it happened. Trimmed records tell it at most by an ARN."""
         detail, text = self.event["detail"], json.dumps(self.event)
-        arn = re.search(r"arn:(aws[\w-]*):[\w-]+:[\w-]*:(\d{12}):", text)
-        here = events.account(detail) or (arn[2] if arn else ME)
+        arn = re.search(r"arn:(aws[\w-]*):[\w-]+:[\w-]*:\d{12}:", text)
+        here = events.account(detail) or ME
         return Place(here, detail.get("awsRegion") or REGION, arn[1] if arn else "aws")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from holdfast_cli import events
 from holdfast_cli.errors import Complaint
-from support import call, record_files
+from support import ME, call, record_files
 
 EVENT = call("s3", "CreateBucket", {"bucketName": "lake"})
 RECORD = EVENT["detail"]
@@ -50,6 +50,20 @@ def test_records_are_found_in_what_people_keep_them_in(tmp_path: Path, text: str
     path = tmp_path / "trail.log"
     path.write_text(text, newline="")
     assert [event["detail"] for event in events.read(path)] == [RECORD, RECORD]
+
+
+@pytest.mark.parametrize(
+    ("record", "account"),
+    [
+        (RECORD, ME),
+        ({"userIdentity": {"accountId": "111122223333", "arn": f"arn:aws:iam::{ME}:user/mallory"}}, "111122223333"),
+        ({"userIdentity": {"arn": f"arn:aws-cn:iam::{ME}:user/mallory"}}, ME),
+        ({"requestParameters": {"name": f"arn:aws:cloudtrail:eu-west-1:{ME}:trail/main"}}, ME),
+        ({"requestParameters": {"name": "arn:aws:s3:::lake"}}, ""),
+    ],
+)
+def test_a_record_without_an_account_was_nobodys_though_an_arn_in_it_tells(record: Any, account: str) -> None:
+    assert events.account(record) == account
 
 
 def test_a_digest_of_log_files_holds_no_records(tmp_path: Path) -> None:
