@@ -12,15 +12,16 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from holdfast import shape
+from holdfast import Lacking, Misshapen, shape
 from holdfast.guardrail import Guardrail
 from holdfast.settings import PATH, Choices, Defaults, Mode, choose
 
 from holdfast_cli import project, template
-from holdfast_cli.errors import Complaint, unknown
+from holdfast_cli.errors import Complaint, refused, unknown
 from holdfast_cli.events import read_json
 
 Handler = Guardrail[Any, Any]
+NAME_IT = "name the stack with --stack, and its Region with AWS_DEFAULT_REGION"
 
 
 def known(guardrail: str) -> str:
@@ -41,7 +42,7 @@ def outputs(stack: str) -> dict[str, str]:
     try:
         (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     except (ClientError, BotoCoreError) as error:
-        raise Complaint(f"AWS: {error}; sign in, choose a profile with AWS_PROFILE, or name the --stack") from None
+        raise refused(error, NAME_IT) from None
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 
@@ -82,6 +83,17 @@ class Deployment:
     def settings(self, guardrail: str) -> Any:
         """The guardrail's own. Raises Lacking, which means off, and Misshapen, which means broken."""
         return shape.parse(handler(guardrail).settings, self.choices(guardrail).own, guardrail)
+
+    def standing(self, guardrail: str) -> tuple[str, str, str]:
+        """Mode, what it lacks, what is wrong: as the function finds out at its first event."""
+        try:
+            mode = self.choices(guardrail).mode(guardrail)
+            self.settings(guardrail)
+        except Lacking as lacking:
+            return "off", str(lacking).removeprefix(f"{guardrail}: ").removeprefix("required: "), ""
+        except Misshapen as error:
+            return "fails", "", str(error)
+        return mode, "", ""
 
 
 def read_settings(path: Path) -> Any:

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from holdfast import Lacking, Misshapen
-
 from holdfast_cli import pages, project
 from holdfast_cli.deployment import Deployment, handler
 from holdfast_cli.template import section
@@ -27,18 +25,6 @@ def entries(deployment: Deployment) -> list[Entry]:
 
 
 def _entry(guardrail: str, deployment: Deployment) -> Entry:
-    mode, lacks, wrong = _standing(guardrail, deployment)
+    mode, lacks, wrong = deployment.standing(guardrail)
     watches = tuple(section(guardrail).event_names)
     return Entry(guardrail, handler(guardrail).severity, pages.promise(guardrail), watches, mode, lacks, wrong)
-
-
-def _standing(guardrail: str, deployment: Deployment) -> tuple[str, str, str]:
-    """Mode, what it lacks, what is wrong: as the function finds out at its first event."""
-    try:
-        mode = deployment.choices(guardrail).mode(guardrail)
-        deployment.settings(guardrail)
-    except Lacking as lacking:
-        return "off", str(lacking).removeprefix(f"{guardrail}: ").removeprefix("required: "), ""
-    except Misshapen as error:
-        return "fails", "", str(error)
-    return mode, "", ""

@@ -10,7 +10,7 @@ from holdfast import BadEvent, Event, Lacking, Misshapen, Place
 
 from holdfast_cli import rules
 from holdfast_cli.deployment import Deployment, handler
-from holdfast_cli.errors import Complaint
+from holdfast_cli.errors import Complaint, refused
 from holdfast_cli.preview import Sight, Window, preview
 from holdfast_cli.template import section
 
@@ -31,7 +31,7 @@ def look(guardrail: str, raw: Mapping[str, Any], deployment: Deployment, role: s
     try:
         return _look(guardrail, raw, deployment, _window(str(raw.get("region") or ""), role))
     except (ClientError, BotoCoreError) as error:
-        raise Complaint(f"AWS: {error}; sign in, or choose a profile with AWS_PROFILE") from None
+        raise refused(error) from None
     except Lacking as lacking:
         raise Complaint(f"{lacking}; without it the guardrail is off: give it with --parameter or --settings") from None
     except (BadEvent, Misshapen) as error:
@@ -42,7 +42,7 @@ def _window(region: str, role: str) -> Window:
     """Where the event happened, there the function would look; an event that doesn't say is the caller's Region's."""
     region = region or botocore.session.get_session().get_config_variable("region") or ""
     if not region:
-        raise Complaint("no Region: the event names none; set AWS_REGION")
+        raise Complaint("no Region: the event names none; set AWS_DEFAULT_REGION")
     caller = Window(Place("", region)).client("sts").get_caller_identity()
     return Window(Place(caller["Account"], region, caller["Arn"].split(":")[1], role))
 

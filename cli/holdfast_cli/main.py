@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,14 +36,16 @@ Json = Annotated[bool, typer.Option("--json", help="The same for machines.")]
 Guardrail = Annotated[str, typer.Argument(help="Its id, as `holdfast list` shows it.", show_default=False)]
 Parameters = Annotated[
     list[str] | None,
-    typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="As for `sam deploy`."),
+    typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter of the stack; for more, say it again."),
 ]
+TREE = 'A JSON object by SSM name: {"settings": {…}, "settings/GUARDRAIL": {…}, "exemptions/GUARDRAIL/NAME": {…}}'
+SettingsTree = Annotated[Path | None, typer.Option("--settings", help=f"{TREE}.")]
 SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", help="A JSON file with what will lie in SSM under /holdfast/.")
+    Path | None, typer.Option("--settings", help=f"{TREE}; or this guardrail's own settings by themselves.")
 ]
 
 
-def list_guardrails(parameter: Parameters = None, settings: SettingsFile = None, json: Json = False) -> None:
+def list_guardrails(parameter: Parameters = None, settings: SettingsTree = None, json: Json = False) -> None:
     """The guardrails: what each watches, and whether it is on with these stack parameters and settings."""
     deployment = Deployment.of(parameter or (), read_tree(settings) if settings else None)
     found = listing.entries(deployment)
@@ -55,7 +58,7 @@ def explain(guardrail: Guardrail) -> None:
     if out.is_terminal:
         out.print(Markdown(text), soft_wrap=False)
     else:
-        print(text, end="")
+        print(text.removeprefix(pages.GENERATED).lstrip(), end="")
 
 
 def invoke(
@@ -71,6 +74,8 @@ def invoke(
     json: Json = False,
 ) -> None:
     """One event into one guardrail: for real in the local cloud, or with --aws as a preview of your own account."""
+    if role and not aws:
+        raise Complaint("--role goes with --aws: in the local cloud the function has a role of its own")
     name, raw = known(guardrail), events.read_one(event)
     deployment = Deployment.of(parameter or (), read_tree(settings, name) if settings else None, mode)
     if aws:
@@ -94,7 +99,10 @@ def _show_run(done: rehearsal.Run, json: bool) -> None:
 
 
 def validate(
-    file: Annotated[Path, typer.Argument(help="JSON as it will lie in SSM, or a tree of it.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(help=f"{TREE}; or one of these by itself, by default the shared settings.", show_default=False),
+    ],
     guardrail: Annotated[str, typer.Option(help="The file is this guardrail's own settings.")] = "",
     exemption: Annotated[bool, typer.Option("--exemption", help="The file is one exemption.")] = False,
     parameter: Parameters = None,
@@ -188,17 +196,34 @@ def variables(stack: Annotated[str, typer.Option(help="Its name.")] = "holdfast"
     render.as_json(shell.variables(stack))
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo,
-    "cloud": cloud,
-    "variables": variables,
-    "list": list_guardrails,
-    "explain": explain,
-    "invoke": invoke,
-    "validate": validate,
-    "redrive": redrive_letters,
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"holdfast {version('holdfast')}")
+        raise typer.Exit
+
+
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """What is asked of no command."""
+
+
+# With a few words for the list of them, which has no room for a whole line.
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "list": (list_guardrails, "What each guardrail watches, and whether it is on."),
+    "explain": (explain, "A guardrail's page."),
+    "invoke": (invoke, "One event into one guardrail, in the local cloud or on AWS."),
+    "validate": (validate, "Checks settings and exemptions before they are stored."),
+    "redrive": (redrive_letters, "What nobody could deliver or finish, and its way back."),
+    "demo": (demo, "Incidents, played in an AWS account on this machine."),
+    "cloud": (cloud, "A shell, or a command, in an AWS account on this machine."),
+    "variables": (variables, "The functions' environment, for `sam local invoke`."),
 }
 
-app = typer.Typer(cls=Commands, help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-for name, command in COMMANDS.items():
-    app.command(name, context_settings={"allow_interspersed_args": command is not cloud})(command)
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app.callback(help=HELP)(main)
+for name, (command, short) in COMMANDS.items():
+    settings = {"allow_interspersed_args": command is not cloud}
+    app.command(name, short_help=short, context_settings=settings)(command)

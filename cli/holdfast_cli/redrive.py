@@ -21,7 +21,7 @@ from holdfast.ledger import WATCH
 
 from holdfast_cli import project
 from holdfast_cli.deployment import handler, outputs
-from holdfast_cli.errors import Complaint
+from holdfast_cli.errors import Complaint, refused
 
 QUEUES = {"undelivered": "UndeliveredQueueUrl", "failed": "FailedQueueUrl"}
 OWN = {LOOK: "a look", SWEEP: "a sweep over everything", CANARY: "a canary"}
@@ -133,7 +133,7 @@ class Office:
             held = [each for haul in hauls.values() for each in haul.held]
             yield sorted(held, key=lambda each: each.letter.since), left(hauls)
         except (ClientError, BotoCoreError) as error:
-            raise Complaint(f"AWS: {error}") from None
+            raise refused(error) from None
         finally:
             for name, haul in hauls.items():
                 self._release(self._queues[name], [*haul.receipts.values()])

@@ -30,11 +30,12 @@ EMPTY = "the local cloud is a new account: whatever the event names was never ma
 
 @dataclass(frozen=True)
 class Run:
-    """What the function answered, told and logged. `error` is what it raised."""
+    """What the function answered, told and logged. `error` is what it raised, `idle` why it looked at nothing."""
 
     guardrail: str
     outcomes: Mapping[str, str]
     error: str
+    idle: str
     messages: tuple[Record, ...]
     log: tuple[str, ...]
     notes: tuple[str, ...]
@@ -45,7 +46,7 @@ def run(guardrail: str, raw: Mapping[str, Any], deployment: Deployment) -> Run:
     try:
         shared = shape.text(deployment.choices(guardrail).shared)
         with _cloud(deployment.values, {**deployment.tree, "settings": shared}) as cloud:
-            return _invoked(guardrail, raw, cloud)
+            return _invoked(guardrail, raw, deployment, cloud)
     except Misshapen as error:
         raise Complaint(f"the settings are wrong: {error}") from None
     except LocalCloudError as error:
@@ -82,7 +83,7 @@ def built_layer() -> Path:
     return LAYER
 
 
-def _invoked(guardrail: str, raw: Mapping[str, Any], cloud: LocalCloud) -> Run:
+def _invoked(guardrail: str, raw: Mapping[str, Any], deployment: Deployment, cloud: LocalCloud) -> Run:
     name = f"{STACK}-{guardrail}"
     answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(_moved(raw)))
     value = json.loads(answer["Payload"].read() or "{}")
@@ -92,10 +93,23 @@ def _invoked(guardrail: str, raw: Mapping[str, Any], cloud: LocalCloud) -> Run:
         guardrail,
         outcomes={} if failed else value,
         error=f"{value.get('errorType')}: {value.get('errorMessage')}" if failed else "",
+        idle="" if failed or value else _idle(guardrail, raw, deployment),
         messages=tuple(_messages(cloud)),
         log=tuple(cloud.logs(name).splitlines()),
         notes=(EMPTY,) if started else (EMPTY, rules.why_not(guardrail, raw)),
     )
+
+
+def _idle(guardrail: str, raw: Mapping[str, Any], deployment: Deployment) -> str:
+    """Why it looked at nothing."""
+    mode, lacks, _ = deployment.standing(guardrail)
+    if lacks:
+        return f"it is off, for it lacks {lacks}; give it with --parameter or --settings"
+    if mode == "off":
+        return "its mode is off"
+    if raw["detail"].get("errorCode"):
+        return "the call failed, and changed nothing"
+    return "the event touched nothing that this guardrail covers"
 
 
 def _moved(raw: Mapping[str, Any]) -> Any:

@@ -111,7 +111,7 @@ def run(done: Run) -> Iterator[Line]:
     if done.error:
         yield "!", f"  it failed: {clean(done.error)}"
     elif not done.outcomes:
-        yield "", "  it looked at nothing: it is off, the call failed, or it touched nothing that this guardrail covers"
+        yield "", f"  it looked at nothing: {done.idle}"
     for message in done.messages:
         yield "#", "\nmessage"
         yield from (("", f"  {line}") for line in mail(message).splitlines())
@@ -152,7 +152,7 @@ def _content(letter: Letter) -> Iterator[str]:
 def sent(letters: Sequence[Letter], left: str) -> Iterator[Line]:
     """What came of sending them, a line each, and what was left."""
     for letter in letters:
-        about = f"{letter.id}  {letter.guardrail or 'for nobody'}  {clean(letter.what, 200)}"
+        about = "  ".join(filter(None, (letter.id, letter.guardrail or "for nobody", clean(letter.what, 200))))
         yield "!" if letter.trouble else "", f"{about}: {', '.join(filter(None, (letter.went, clean(letter.trouble))))}"
     yield from _end(letters, left)
 

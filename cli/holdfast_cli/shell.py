@@ -3,32 +3,37 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from holdfast_cli.errors import Complaint
+from holdfast_cli.deployment import NAME_IT
+from holdfast_cli.errors import Complaint, refused
 from holdfast_cli.local_cloud.cloud import LocalCloud
 from holdfast_cli.local_cloud.errors import LocalCloudError
 from holdfast_cli.local_cloud.server import Docker
 
 REGION = "eu-west-1"  # where the samples in events/ happen
 IN_CONTAINERS = "HOLDFAST_ENDPOINT_IN_CONTAINERS"
+WELCOME = "holdfast: AWS is an account on this machine now, until you leave this shell (exit)"
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 def stay(command: Sequence[str]) -> int:
     """An account for as long as the command runs; returns its exit status. Raises Complaint."""
+    chosen = list(command) or [os.environ.get("SHELL", "sh")]
+    if shutil.which(chosen[0]) is None:
+        raise Complaint(f"{chosen[0]}: there is no such command")
     try:
         with LocalCloud(region=REGION, docker=_docker()) as cloud:
-            chosen = list(command) or [os.environ.get("SHELL", "sh")]
+            if not command:
+                print(WELCOME, file=sys.stderr)
             return subprocess.run(chosen, env=surroundings(cloud), check=False).returncode  # noqa: S603 - the user's own
     except LocalCloudError as error:
         raise Complaint(f"the local cloud: {error}") from None
-    except FileNotFoundError as error:
-        raise Complaint(str(error)) from None
 
 
 def surroundings(cloud: LocalCloud) -> dict[str, str]:
@@ -49,7 +54,7 @@ def variables(stack: str) -> Mapping[str, Mapping[str, str]]:
         names = {r["LogicalResourceId"]: r["PhysicalResourceId"] for page in pages for r in _functions(page)}
         return {logical: _environment(session, name) for logical, name in names.items()}
     except (BotoCoreError, ClientError) as error:
-        raise Complaint(str(error)) from None
+        raise refused(error, NAME_IT) from None
 
 
 def _functions(page: Mapping[str, Any]) -> list[dict[str, Any]]:

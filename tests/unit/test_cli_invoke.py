@@ -188,6 +188,31 @@ def test_without_credentials_it_says_what_to_do(
     assert "AWS_PROFILE" in result.stderr
 
 
+def test_a_role_without_aws_was_passed_over_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "event.json"
+    path.write_text(json.dumps(EVENT))
+    result = CliRunner().invoke(app, ["invoke", GUARDRAIL, str(path), "--role", "foo"])
+    assert (result.exit_code, result.stderr.startswith("holdfast: --role goes with --aws")) == (2, True)
+
+
+PERIMETER = "s3-vpc-only-policy"
+
+
+@pytest.mark.parametrize(
+    ("guardrail", "event", "mode", "said"),
+    [
+        (PERIMETER, EVENT, None, "it is off, for it lacks buckets; give it with --parameter or --settings"),
+        (GUARDRAIL, EVENT, "off", "its mode is off"),
+        (GUARDRAIL, call("s3", "CreateBucket", {}, errorCode="AccessDenied"), None, "the call failed"),
+        (GUARDRAIL, EVENT, None, "touched nothing that this guardrail covers"),
+    ],
+)
+def test_of_a_run_that_looked_at_nothing_three_reasons_were_told_and_the_reader_chose(
+    guardrail: str, event: Any, mode: Any, said: str
+) -> None:
+    assert said in rehearsal._idle(guardrail, event, Deployment.of((), mode=mode))
+
+
 def locally(tmp_path: Path) -> Result:
     path = tmp_path / "event.json"
     path.write_text(json.dumps(EVENT))

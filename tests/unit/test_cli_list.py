@@ -1,11 +1,12 @@
 """`holdfast list` and `holdfast explain`."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
-from holdfast_cli import pages, project
-from holdfast_cli.main import app
+from holdfast_cli import pages, project, template
+from holdfast_cli.main import COMMANDS, app
 from typer.testing import CliRunner, Result
 
 
@@ -68,7 +69,10 @@ def test_a_wrong_parameter_is_refused_in_one_line() -> None:
 
 @pytest.mark.parametrize("guardrail", project.guardrails())
 def test_explain_prints_the_page_as_it_is_into_a_pipe(guardrail: str) -> None:
-    assert holdfast("explain", guardrail).stdout == pages.page(guardrail)
+    """It began with the note for those who would edit it."""
+    shown = holdfast("explain", guardrail).stdout
+    assert shown.startswith(f"# {guardrail}\n")
+    assert pages.page(guardrail).endswith(shown)
 
 
 def test_explain_renders_the_page_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,3 +102,17 @@ def test_the_commands_explain_themselves() -> None:
     for command in ("list", "explain", "invoke", "validate", "redrive"):
         assert command in holdfast("--help").stdout
         assert holdfast(command, "--help").exit_code == 0
+
+
+def test_the_list_of_commands_was_cut_in_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = holdfast("--help").stdout.partition("Commands:")[2].split("\n")[1:-1]
+    assert len(shown) == len(COMMANDS)
+    assert all(line.endswith(".") and not line.endswith("...") for line in shown)
+
+
+def test_the_version_is_the_stacks() -> None:
+    project_file = tomllib.loads((project.ROOT / "pyproject.toml").read_text())["project"]
+    deployed = template.load()["Outputs"]["Version"]["Value"]
+    assert holdfast("--version").stdout == f"holdfast {deployed}\n"
+    assert deployed == project_file["version"]

@@ -160,7 +160,7 @@ class Server:
             "PYTHONPATH": str(self._folder / "runtime"),
             "AWS_ACCESS_KEY_ID": ROOT_KEY,
             "AWS_SECRET_ACCESS_KEY": self.secret,
-            # Under a custom endpoint botocore would open a session for a directory bucket, also for what is on the bucket.
+            # Under a custom endpoint botocore opens a session for a directory bucket, whatever is asked of it.
             "AWS_S3_DISABLE_EXPRESS_SESSION_AUTH": "true",
             "AUTH": "true",
             "GATEWAY_PORT": str(self.port),
