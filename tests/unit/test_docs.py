@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from holdfast.message import envelope
 from holdfast.model import ApiCall, Outcome, Record
 from holdfast.settings import Exemption
 from holdfast_cli import docs, pages, project, schemas, template
-from holdfast_cli.deployment import handler
+from holdfast_cli.deployment import Deployment, handler
 from support import HERE
 
 of_every_guardrail = pytest.mark.parametrize("guardrail", project.guardrails())
@@ -65,9 +66,22 @@ def test_a_page_tells_all_that_an_operator_asks(guardrail: str) -> None:
 @of_every_guardrail
 def test_a_page_tries_the_main_incident_first(guardrail: str) -> None:
     """The alphabet's first was one that the local cloud can't serve."""
-    (tried,) = re.findall(rf"^holdfast invoke {guardrail} (\S+)$", pages.page(guardrail), re.MULTILINE)
+    (tried,) = re.findall(rf"^holdfast invoke {guardrail} (\S+)", pages.page(guardrail), re.MULTILINE)
     assert tried == f"events/{guardrail}/{template.section(guardrail).event_names[0]}.json"
     assert (project.ROOT / tried).exists()
+
+
+@of_every_guardrail
+def test_a_page_tries_a_guardrail_that_is_on(guardrail: str) -> None:
+    """That of s3-vpc-only-policy lacked its parameters, and looked at nothing."""
+    (tried,) = re.findall(rf"^holdfast invoke {guardrail} ((?:\\\n|.)+)$", pages.page(guardrail), re.MULTILINE)
+    words = [word for word in shlex.split(tried) if "=" in word]
+    assert Deployment.of(words).standing(guardrail) == ("audit", "", "")
+
+
+def test_a_page_showed_the_default_of_a_setting_where_every_stack_gives_another() -> None:
+    (row,) = re.findall(r"^\| `algorithm` .*$", pages.page("s3-default-encryption"), re.MULTILINE)
+    assert '| `"AES256"` | `EncryptionAlgorithm` |' in row
 
 
 @of_every_guardrail
