@@ -7,6 +7,7 @@ botocore's own retries see each fault as they would see AWS's. Sleeping moves th
 import importlib
 import json
 import os
+import pkgutil
 import random
 import threading
 import time
@@ -20,6 +21,7 @@ from typing import Any, Final
 from unittest.mock import patch
 from urllib.parse import unquote_plus
 
+import incidents as made
 import support
 import time_machine
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -50,8 +52,8 @@ OTHERWISE: Final = {
     ("kms-key-deletion", "DeleteImportedKeyMaterial"),
 }
 
-for each in project.guardrails():
-    importlib.import_module(f"incidents.{each.replace('-', '_')}")
+for module in pkgutil.iter_modules(made.__path__, "incidents."):
+    importlib.import_module(module.name)
 FEW: Final = {(guardrail, next(iter(found))) for guardrail, found in INCIDENTS.items()} | OTHERWISE
 
 

@@ -3,14 +3,16 @@
 import importlib
 import json
 import os
+import pkgutil
 from collections.abc import Iterator
 
+import incidents
 import pytest
 from holdfast_cli import project
 from support import INCIDENTS, SETTINGS_CALL, Incident, account, exempt, heard, items, look, records, still_open
 
-for guardrail in project.guardrails():
-    importlib.import_module(f"incidents.{guardrail.replace('-', '_')}")
+for module in pkgutil.iter_modules(incidents.__path__, "incidents."):
+    importlib.import_module(module.name)
 
 CALLS = project.ROOT / "docs/calls.json"
 CASES = [pytest.param(build, id=f"{g}-{name}") for g, builds in INCIDENTS.items() for name, build in builds.items()]

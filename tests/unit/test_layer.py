@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import io
 import json
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import incidents
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
@@ -21,8 +23,8 @@ from holdfast.world import World
 from holdfast_cli import project
 from support import INCIDENTS, account, run, world
 
-for each in project.guardrails():
-    importlib.import_module(f"incidents.{each.replace('-', '_')}")
+for module in pkgutil.iter_modules(incidents.__path__, "incidents."):
+    importlib.import_module(module.name)
 
 LAYER = project.ROOT / ".build/layer"
 UV = shutil.which("uv") or str(project.ROOT / ".uv/bin/uv")
