@@ -14,15 +14,15 @@ export UV_PYTHON_DOWNLOADS = never
 RUN = .venv/bin/python -m
 
 help: ## these lines
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: set-up ## incidents played in an AWS account on this machine: no AWS, no Docker
 	@.venv/bin/holdfast demo $(ARGS)
 
 PROOFS = tests/faults tests/e2e/test_roles.py
 
-test: dev ## the tests
-	$(RUN) pytest -n auto --cov --cov-report=term $(addprefix --ignore=,$(PROOFS)) $(ARGS)
+test: dev ## the tests; ARGS="tests/unit/test_value.py" for some, whose coverage is not asked for
+	$(RUN) pytest -n auto $(if $(ARGS),,--cov --cov-report=term) $(addprefix --ignore=,$(PROOFS)) $(ARGS)
 
 proofs: dev ## faults at every call of every guardrail, and every right taken from every role: minutes more
 	$(RUN) pytest -n auto $(PROOFS) $(ARGS)
@@ -82,7 +82,7 @@ clean: ## back to a fresh clone
 	rm -rf .venv .venv-local-cloud .venv-sam .venv-lambda .venv-checkov .uv .build .aws-sam .mypy_cache .pytest_cache \
 		.ruff_cache .hypothesis .coverage
 
-set-up: .venv/.installed .venv-local-cloud/.installed .build/layer
+set-up: .venv/.installed .venv-local-cloud/.installed .build/layer ## `holdfast`, in .venv/bin, and the local cloud
 dev: .venv/.dev set-up
 
 .uv/bin/uv: requirements-uv.txt
@@ -108,7 +108,7 @@ dev: .venv/.dev set-up
 	UV_PROJECT_ENVIRONMENT=.venv-local-cloud $(UV) sync --quiet --frozen --only-group local-cloud --python "$(PYTHON)"
 	@touch $@
 
-# So does checkov, which pins another boto3. `uv pip compile --universal --generate-hashes` makes its requirements.
+# So does checkov, which pins another boto3.
 .venv-checkov/.installed: requirements-checkov.txt | $(UV)
 	$(UV) venv --quiet --clear --python "$(PYTHON)" .venv-checkov
 	$(UV) pip install --quiet --python .venv-checkov --require-hashes -r requirements-checkov.txt
