@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from holdfast_cli.demo.stage import STACK, Stage, until
 
-OWNER, ATTACKER = "mallory", "999999999999"
+ATTACKERS_ACCOUNT = "999999999999"
 BLOCK = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 TRAIL = "company-trail"
 
@@ -74,7 +74,7 @@ def encrypted(stage: Stage, arn: str) -> bool:
 
 
 def use_foreign_key(stage: Stage, arn: str) -> None:
-    foreign = f"arn:aws:kms:{stage.cloud.region}:{ATTACKER}:key/0bad0bad-0bad-0bad-0bad-0bad0bad0bad"
+    foreign = f"arn:aws:kms:{stage.cloud.region}:{ATTACKERS_ACCOUNT}:key/0bad0bad-0bad-0bad-0bad-0bad0bad0bad"
     default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": foreign}
     stage.people["mallory"].client("s3").put_bucket_encryption(
         Bucket=name(arn),
@@ -103,7 +103,7 @@ def open_perimeter(stage: Stage, arn: str) -> None:
         if statement.get("Sid") == "HoldfastVpcOnly":
             condition = next(keys for keys in statement["Condition"].values() if "aws:SourceVpc" in keys)
             condition["aws:SourceVpc"] = [stage.vpc, "vpc-0bad0bad0bad0bad0"]
-    partner = {"Sid": "Partner", "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ATTACKER}:root"}}
+    partner = {"Sid": "Partner", "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ATTACKERS_ACCOUNT}:root"}}
     partner |= {"Action": "s3:GetObject", "Resource": f"{arn}/*"}
     s3 = stage.people["mallory"].client("s3")
     s3.put_bucket_policy(Bucket=name(arn), Policy=document([*standing, partner]))

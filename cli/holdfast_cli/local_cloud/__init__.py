@@ -16,7 +16,8 @@ as it does in AWS.
     contract       what is taken from MiniStack's inside
 
 Linux and macOS. What MiniStack can't do, this can't: no alarm is evaluated, EventBridge doesn't retry a function that
-failed, CloudFormation's own work leaves no records, and S3 has no account-level Block Public Access.
+failed, CloudFormation's own work leaves no records, and S3 has no account-level Block Public Access. A condition of the
+stack that compares an Fn::Join always finds it different: the output S3VpcOnlyPolicyIs says `on`, whatever is given.
 
 This package imports nothing: the server's environment has only MiniStack in it.
 """
