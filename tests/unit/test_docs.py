@@ -10,16 +10,17 @@ from typing import Annotated, Any, Literal
 
 import jsonschema
 import pytest
+import time_machine
 from botocore import xform_name
 from botocore.loaders import create_loader
 from botocore.model import ServiceModel
 from holdfast import Misshapen, SharedSettings, shape
 from holdfast.event import Actor
-from holdfast.message import envelope
+from holdfast.message import envelope, tell
 from holdfast.model import ApiCall, Outcome, Record
 from holdfast.settings import Exemption
-from holdfast_cli import docs, pages, project, schemas, template
-from holdfast_cli.deployment import Deployment, handler
+from holdfast_cli import checks, docs, pages, project, schemas, template
+from holdfast_cli.deployment import Deployment, handler, read_tree
 from support import HERE
 
 of_every_guardrail = pytest.mark.parametrize("guardrail", project.guardrails())
@@ -98,12 +99,14 @@ def links(text: str) -> Iterator[str]:
     yield from (link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link)
 
 
-@pytest.mark.parametrize("name", ["README", *project.guardrails()])
-def test_no_link_of_a_page_leads_nowhere(name: str) -> None:
-    path = project.ROOT / "docs" / "guardrails" / f"{name}.md"
+PAGES = [*project.ROOT.glob("*.md"), *(project.ROOT / "docs").rglob("*.md")]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_no_link_of_a_page_leads_nowhere(path: Path) -> None:
     for link in links(path.read_text()):
         file, _, anchor = link.partition("#")
-        target = (path.parent / file).resolve()
+        target = (path.parent / file).resolve() if file else path
         assert target.exists(), link
         headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE) if anchor else []
         assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}, link
@@ -133,6 +136,36 @@ def test_the_runbooks_commands_are_ones_that_aws_knows() -> None:
         if f"{service} {command}" not in OWN:
             known = {xform_name(name, "-") for name in operations[command].input_shape.members}
             assert set(re.findall(r"--([a-z-]+)", more)) - OWN_OPTIONS <= known, command
+
+
+def test_the_settings_that_readme_shows_are_taken(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"^```json\n(.*?)^```", (project.ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    path = tmp_path / "settings.json"
+    path.write_text(shown)
+    with time_machine.travel("2026-11-01"):
+        assert checks.check(path, Deployment.of()) == []
+    assert Deployment.of((), read_tree(path)).standing("kms-key-deletion")[0] == "enforce"
+
+
+BUILD_ON = (project.ROOT / "docs" / "build-on.md").read_text()
+
+
+def test_every_metric_is_told_to_those_who_would_build_on_it() -> None:
+    sources = [*(project.ROOT / "layers/holdfast/holdfast").glob("*.py"), *project.FUNCTIONS.glob("*/*.py")]
+    code = "\n".join(path.read_text() for path in sources)
+    counted = re.findall(r'telemetry\.count\("(\w+)"|yield "(\w+)", partial', code)
+    names = {*Outcome, "failed", "delay", *(name for pair in counted for name in pair if name)}
+    rows = re.findall(r"^\| (`[A-Z].*?) \|", BUILD_ON, re.MULTILINE)
+    assert {told for row in rows for told in re.findall(r"`(\w+)`", row)} == {n[:1].upper() + n[1:] for n in names}
+
+
+def test_what_a_message_and_an_event_can_be_chosen_by_is_told() -> None:
+    put, sent = (call.parameters for call in tell(RECORD, "topic", "bus"))
+    (entry,) = put["Entries"]
+    flat = " ".join(BUILD_ON.split())
+    assert f"source `{entry['Source']}`, the detail-type `{entry['DetailType']}`" in flat
+    attributes = BUILD_ON.partition("these attributes")[2].partition("E-mail")[0]
+    assert {*re.findall(r"`(\w+)`", attributes)} - {"critical", "high", "medium", "low"} == {*sent["MessageAttributes"]}
 
 
 def test_the_index_knows_every_outcome() -> None:
