@@ -106,6 +106,9 @@ def _events(call: Call) -> Iterator[Need]:
 
 
 def _ec2(call: Call) -> Iterator[Need]:
+    if call.operation == "DescribeVpcAttribute":
+        yield Need(action(call), call.arn("ec2", f"vpc/{call.parameters['VpcId']}"))
+        return
     if call.operation not in ("CreateVpcEndpoint", "ModifyVpcEndpoint"):
         yield Need(action(call))
         return

@@ -7,18 +7,22 @@ Restored: a deleted endpoint is made again from its baseline (else from what EC2
 Config), with a new id and the tag `holdfast:replaces`; another endpoint fills its place only if it is as good. Once
 `baseline_principals` is set, changes are mended in place: a changed policy, missing route tables, subnets and groups,
 added groups, private DNS that is off or set otherwise, a subnet that now uses a route table without its gateway
-endpoint. Until then they are audited. Other than gateway endpoints are touched only if `interface_endpoints` is
-`enforce`. A required service that a VPC lacks gets a gateway endpoint in all route tables; if only some
-subnets have one, or one without private DNS, that is told.
+endpoint. Until then they are audited. Each is mended by a call of its own, the policy first: what EC2 refuses is told,
+and keeps nothing else open. A subnet that stands in for one of its own in the same zone is taken out. Other than
+gateway endpoints are touched only if `interface_endpoints` is `enforce`. A required service that a VPC lacks gets a
+gateway endpoint in all route tables; if only some subnets have one, or one without private DNS, that is told.
 
 Not restored: endpoints that AWS manages, and those whose VPC is gone. While CloudFormation deletes the VPC's stack, or
 if parts of a lost endpoint are gone as well, it first waits `grace_seconds`; route tables that are gone are left out.
+One that its service's owner has rejected, that failed or has expired is told, and no other is made.
 
 Can't: bring back route tables, subnets, groups and fixed addresses; guess a policy that nobody knows (AWS Config may
 not); make required interface endpoints, or again those to resource configurations and service networks; put an endpoint
-into a route table, or give it a private DNS name, that another one to the same service has; judge a second interface
-endpoint; see a narrower route past an endpoint, a VPC without DNS, or what the rules of a security group say (groups
-are compared by id). To undo a restoration delete the new endpoint, whose id is in the record.
+into a route table, or give it a private DNS name, that another one to the same service has, or where somebody's own
+route leads to the service; give private DNS while the VPC's DNS attributes are off (it is made without, which is told);
+judge a second interface endpoint; see a narrower route past an endpoint, a VPC's DNS that is switched off later, or
+what the rules of a security group say (groups are compared by id). EC2 makes one change of an endpoint at a time, and
+may take minutes: the next is then deferred. To undo a restoration delete the new endpoint, whose id is in the record.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,22 +32,29 @@ from typing import Annotated, Any, Literal
 
 from holdfast import Arn, Aws, Case, Event, Guardrail, Value, Violation
 from holdfast.endpoint import (
-    REMAKABLE,
+    DNS_NAME,
+    LATER,
+    STUCK,
     Endpoint,
     Vpc,
+    aftermath,
     another,
     arn_of,
+    bereft,
     changes,
     create,
     grown,
     has_gateway,
     hindered,
+    hopeless,
+    in_the_way,
     in_words,
     is_alive,
     is_dying,
+    is_gone,
     looked_at,
     made_by,
-    modify,
+    mending,
     naming,
     obstacles,
     orphaned,
@@ -51,18 +62,17 @@ from holdfast.endpoint import (
     parsed,
     provided,
     recorded,
+    refused,
     shown,
     to_service,
     touched,
-    unmodify,
-    unrouted,
+    unheld,
 )
 from holdfast.network import NOT_FOUND, described, is_leaving
 from holdfast.settings import named
 
 REPLACES = "holdfast:replaces"
 REQUIRED = "holdfast:required"
-DNS_NAME = "the private DNS name"
 PATIENCE = 3600  # seconds in which EC2 is surely done with deleting an endpoint
 
 
@@ -100,7 +110,7 @@ def read(case: Known, aws: Aws) -> Endpoint | Vpc | None:
         return provided(id, case.settings.required_services.get(id, ()), aws)
     raw = shown(id, aws)
     seen = parsed(raw, aws) if raw else None
-    if seen and is_alive(raw):
+    if seen and not is_gone(raw):
         return looked_at(seen, baseline(case), aws)
     gone = next((each for each in (baseline(case), seen) if each and each.whole), None) or recorded(id, aws)
     return settled(replace(gone, arn=case.target), case, aws) if gone else None
@@ -120,7 +130,7 @@ def settled(gone: Endpoint, case: Known, aws: Aws) -> Endpoint:
         return replace(gone, loss="homeless")
     # Asked for once: between two answers another run may have made it again, which would then seem to be in its way.
     found = to_service(gone, aws)
-    if there := next((raw for raw in found if raw["VpcEndpointId"] == gone.id and is_alive(raw)), None):
+    if there := next((raw for raw in found if raw["VpcEndpointId"] == gone.id and not is_gone(raw)), None):
         return looked_at(parsed(there, aws), baseline(case), aws)  # EC2's first answer was wrong
     living = others(gone, found, aws)
     rivals = [hindered(other, gone.parts - other.parts, living, aws) for other in living]
@@ -132,8 +142,8 @@ def settled(gone: Endpoint, case: Known, aws: Aws) -> Endpoint:
     loss: Any = "leaving" if is_leaving(vpc[0], aws) else "dying" if dying else "deleted"
     names = naming(gone.id, aws) if gone.service.endswith(".s3") else ()
     lost = hindered(replace(gone, loss=loss, named_by=names), gone.parts, living, aws)
-    holders = [{DNS_NAME: rival.id} for rival in rivals if gone.private_dns and rival.private_dns]
-    return replace(lost, taken=dict(lost.taken) | next(iter(holders), {}))
+    lingers = loss == "deleted" and any(by.endswith(gone.id) for by in lost.taken.values())
+    return replace(lost, loss="dying") if lingers else lost
 
 
 def heir_of(gone: Endpoint, rivals: list[Endpoint], made: str) -> Endpoint | None:
@@ -157,7 +167,9 @@ def evaluate(now: Endpoint | Vpc, case: Known) -> Violation | None:
         return None
     if now.loss:
         return lost(now, case)
-    return changed(now, before, case) if before else None
+    if now.refused:
+        return refused(now) if before and not before.refused else None
+    return changed(now, before, case) if before else bereft(now)
 
 
 def lost(now: Endpoint, case: Known) -> Violation | None:
@@ -183,45 +195,26 @@ def wait(now: Endpoint, case: Known) -> tuple[int, str]:
     if left > 0 and (now.loss == "leaving" or now.missing):
         return left, f"{now.vpc} may be on its way out: {', '.join(now.missing) or 'its stack'} goes too."
     if now.loss == "dying" and case.waited < PATIENCE:
-        return 60, f"The old endpoint is still being deleted and has {DNS_NAME}."
+        has = DNS_NAME if now.private_dns else "its routes"
+        return 60, f"The old endpoint is still being deleted and has {has}."
     return 0, ""
 
 
-def hopeless(now: Endpoint) -> str:
-    """Why it can't be made again; empty if it can."""
-    if now.loss == "leaving":
-        return f"The stack of {now.vpc} is still being deleted. If the VPC is to stay, make the endpoint again."
-    if now.type not in REMAKABLE:
-        return f"Make it again by hand: Holdfast can't make endpoints of type {now.type}."
-    lacks_all = any(ids and not now.left_of(ids) for ids in (now.tables, now.groups))
-    if lacks_all or DNS_NAME in now.taken or {*now.subnets} & {*now.missing}:
-        return f"It can't be made as it was: {obstacles(now)}. Put that right, or make it again another way."
-    return ""
-
-
-def aftermath(now: Endpoint) -> str:
-    said = f"The new endpoint has an id of its own: what names {now.id} must name that one."
-    if now.named_by:
-        said += f" These bucket policies do: {', '.join(now.named_by)}."
-    return said + (f" It could not have all that it had: {obstacles(now)}." if now.missing or now.taken else "")
-
-
 def changed(now: Endpoint, before: Endpoint, case: Known) -> Violation | None:
-    fix, taken = changes(now, before), [table for table in unrouted(now, before) if table in now.taken]
+    fix, taken = changes(now, before), unheld(now, before)
     strangers = orphaned(now, before)
     if not (fix or taken or strangers):
         return None
-    how = [*starmap(in_words, fix.items()), *(f"{now.taken[table]} has {table}" for table in taken)]
+    how = [*starmap(in_words, fix.items()), *(in_the_way(now, what) for what in taken)]
     how += [f"{group} is in the place of its own groups" for group in strangers]
     what = f"the endpoint to {now.service} in {now.vpc} is not as it was: {'; '.join(how)}"
-    todo = f"Mend or delete what took its place: {obstacles(now)}." if taken else ""
+    todo = f"Mend or delete what is in its way: {obstacles(now)}." if taken else ""
     if strangers:
         todo = f"{todo} Its own groups are gone: give it one that lets in no more than they did.".strip()
     if not fix:
         return Violation(what, todo=todo)
     unset = "" if case.shared.baseline_principals else "changes are audited until baseline_principals is set"
-    calls = (modify(now, fix),), (unmodify(now, fix),)
-    return Violation(what, *calls, todo=todo, audit_only=only_audited(now, case) or unset)
+    return Violation(what, *mending(now, fix), todo=todo, audit_only=only_audited(now, case) or unset)
 
 
 def unprovided(vpc: Vpc) -> Violation | None:
@@ -235,7 +228,10 @@ def unprovided(vpc: Vpc) -> Violation | None:
     fix = (create(vpc.id, name, "Gateway", {"RouteTableIds": list(vpc.lacks[name])}, tags) for name in simple)
     todo = f"Make an interface endpoint in the subnets that use it: {', '.join(rest)}. " if rest else ""
     if vpc.partly:
-        todo += "Add these route tables to its gateway endpoint; switch on these endpoints' private DNS."
+        todo += (
+            "Add these route tables to its gateway endpoint, in the place of other routes to the service; "
+            "have these endpoints accepted, and switch on their private DNS."
+        )
     return Violation(f"{vpc.id} has {'; '.join(said)}", fix=tuple(fix), todo=todo.strip())
 
 
@@ -280,11 +276,8 @@ handler: Guardrail[Endpoint | Vpc, Settings] = Guardrail(
     inventory=inventory,
     baseline=Endpoint,
     missing=NOT_FOUND,
-    later={
-        "VpcEndpointLimitExceeded": 900,
-        "InvalidParameter: conflicting DNS domain": 60,
-        "InvalidParameter: must have a Gateway endpoint": 60,
-    },
+    later=LATER,
+    stuck=STUCK,
     defensive=frozenset({"ModifyVpcEndpoint"}),
     lost=lambda found: isinstance(found, Endpoint) and bool(found.loss),
     safer=newer,

@@ -289,6 +289,8 @@ NOT_HERE = {
     ("S3PublicAccessBlock", "organizations:DescribeEffectivePolicy"): "asked only about the account's own block",
     ("KmsKeyDeletion", "kms:DescribeCustomKeyStores"): "it has no custom key stores",
     ("VpcEndpoint", "ec2:DescribeSecurityGroups"): "it forgets the security groups of an endpoint",
+    ("VpcEndpoint", "ec2:DescribeVpcAttribute"): "it forgets that an endpoint has private DNS",
+    ("VpcEndpoint", "ec2:DescribePrefixLists"): "it has no routes to prefix lists",
     ("VpcEndpoint", "ec2:CreateTags"): "it doesn't judge tags that come with a creation",
     ("VpcEndpoint", "config:GetResourceConfigHistory"): "its AWS Config records nothing",
     ("VpcEndpoint", "route53:AssociateVPCWithHostedZone"): "it forgets that an endpoint has private DNS",

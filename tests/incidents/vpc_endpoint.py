@@ -23,7 +23,7 @@ STRICT = {
 OPEN = {"Statement": [{"Action": "*", "Effect": "Allow", "Principal": "*", "Resource": "*"}]}
 KEPT = ("VpcId", "ServiceName", "VpcEndpointType", "PolicyDocument", "RouteTableIds", "SubnetIds")
 
-create_anew = EC2Backend.create_vpc_endpoint
+create_anew, modify_any = EC2Backend.create_vpc_endpoint, EC2Backend.modify_vpc_endpoint
 
 
 def create_once(backend: EC2Backend, **given: Any) -> VPCEndPoint:
@@ -32,6 +32,9 @@ def create_once(backend: EC2Backend, **given: Any) -> VPCEndPoint:
     twin = (made for made in backend.vpc_end_points.values() if token and made.client_token == token)
     if found := next(twin, None):
         return found
+    refuse_beside_a_route(backend, given["service_name"], given.get("route_table_ids") or [])
+    if given.get("private_dns_enabled") and not backend.vpcs[given["vpc_id"]].enable_dns_hostnames:
+        raise EC2ClientError("InvalidParameter", "Enabling private DNS requires both enableDnsSupport and …")
     for other in backend.vpc_end_points.values():
         if (other.vpc_id, other.service_name, other.state) == (given["vpc_id"], given["service_name"], "available"):
             refuse_a_second(other, given)
@@ -47,12 +50,31 @@ def refuse_a_second(other: VPCEndPoint, given: dict[str, Any]) -> None:
         raise EC2ClientError("InvalidParameter", "there is already a conflicting DNS domain in the VPC")
 
 
+def refuse_beside_a_route(backend: EC2Backend, service: str, tables: list[str], own: str = "") -> None:
+    """moto puts another beside it. VPC user guide, "Gateway endpoints": a table has one route to a prefix list."""
+    lists = {each.id for each in backend.managed_prefix_lists.values() if each.prefix_list_name == service}
+    routes = (route for id in tables for route in backend.route_tables[id].routes)
+    if any(route.destination_prefix_list_id in lists and getattr(route.gateway, "id", "") != own for route in routes):
+        raise EC2ClientError("RouteAlreadyExists", "the route table already has a route with the prefix list")
+
+
+def modify_fitting(backend: EC2Backend, **how: Any) -> None:
+    """moto makes any change. PrivateLink guide, "Interface endpoints": one subnet in a zone; it goes by what was."""
+    endpoint: Any = backend.vpc_end_points[how["vpc_id"]]
+    refuse_beside_a_route(backend, endpoint.service_name, how["add_route_tables"], endpoint.id)
+    zones = [backend.get_subnet(id).availability_zone for id in (*(endpoint.subnet_ids or ()), *how["add_subnets"])]
+    if how["add_subnets"] and len({*zones}) < len(zones):
+        raise EC2ClientError("DuplicateSubnetsInSameZone", "Found another VPC endpoint subnet in the availability zone")
+    modify_any(backend, **how)
+
+
 def delete_once(backend: EC2Backend, vpce_ids: list[str] | None = None) -> None:
     """moto deletes a dead one's routes again, and fails. EC2 API, DeleteVpcEndpoints: it is `unsuccessful`."""
     delete_all(backend, [id for id in vpce_ids or [] if backend.vpc_end_points[id].state == "available"])
 
 
 delete_all = EC2Backend.delete_vpc_endpoints
+setattr(EC2Backend, "modify_vpc_endpoint", modify_fitting)  # noqa: B010 - mypy takes no other function for it
 setattr(EC2Backend, "delete_vpc_endpoints", delete_once)  # noqa: B010 - mypy takes no other function for it
 setattr(EC2Backend, "create_vpc_endpoint", create_once)  # noqa: B010 - mypy takes no other function for it
 
@@ -66,7 +88,8 @@ def ec2() -> Any:
 def vpc() -> dict[str, str]:
     """A VPC with one subnet, whose route table is `routed`; the table `aside` is nobody's."""
     made = ec2().create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
-    subnet = ec2().create_subnet(VpcId=made, CidrBlock="10.1.1.0/24")["Subnet"]["SubnetId"]
+    ec2().modify_vpc_attribute(VpcId=made, EnableDnsHostnames={"Value": True})
+    subnet = subnet_of(made, "10.1.1.0/24")
     routed, aside = (ec2().create_route_table(VpcId=made)["RouteTable"]["RouteTableId"] for _ in range(2))
     association = ec2().associate_route_table(RouteTableId=routed, SubnetId=subnet)["AssociationId"]
     group = ec2().create_security_group(VpcId=made, GroupName="endpoints", Description="HTTPS")["GroupId"]
@@ -81,6 +104,25 @@ def vpc() -> dict[str, str]:
         "group": group,
         "default": default["GroupId"],
     }
+
+
+def subnet_of(vpc: str, block: str, zone: str = "a") -> str:
+    made = ec2().create_subnet(VpcId=vpc, CidrBlock=block, AvailabilityZone=f"{REGION}{zone}")
+    return str(made["Subnet"]["SubnetId"])
+
+
+def routed_out(place: dict[str, str], table: str, service: str = "") -> str:
+    """Leads a prefix list to an internet gateway: the customer's own, or that of a service. Returns the gateway."""
+    if service:
+        by_name = [{"Name": "prefix-list-name", "Values": [service]}]
+        prefix = ec2().describe_prefix_lists(Filters=by_name)["PrefixLists"][0]["PrefixListId"]
+    else:
+        own = ec2().create_managed_prefix_list(PrefixListName="offices", MaxEntries=1, AddressFamily="IPv4")
+        prefix = own["PrefixList"]["PrefixListId"]
+    out = ec2().create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2().attach_internet_gateway(InternetGatewayId=out, VpcId=place["vpc"])
+    ec2().create_route(RouteTableId=table, DestinationPrefixListId=prefix, GatewayId=out)
+    return str(out)
 
 
 def gateway(place: dict[str, str], policy: Any = STRICT) -> str:
@@ -186,6 +228,14 @@ def interface_deleted() -> Incident:
     return build(deletion({"content": id, "tag": 1}), id, delete(id), settings={"interface_endpoints": "enforce"})
 
 
+@incident(ID, "DeleteVpcEndpoints--beside-another-route")
+def deleted_where_another_prefix_list_is_routed() -> Incident:
+    place = vpc()
+    routed_out(place, place["routed"])
+    id = gateway(place)
+    return build(deletion({"content": id, "tag": 1}), id, delete(id))
+
+
 @incident(ID, "DeleteVpcEndpoints--replaced-by-an-open-one")
 def replaced_by_an_open_one() -> Incident:
     """A route table takes one gateway endpoint to a service: nothing fits in beside the open one."""
@@ -230,6 +280,25 @@ def regrouped() -> Incident:
 
     def spoil() -> None:
         ec2().modify_vpc_endpoint(VpcEndpointId=id, AddSecurityGroupIds=[wide], RemoveSecurityGroupIds=[place["group"]])
+
+    return build(event, id, spoil, settings={"interface_endpoints": "enforce"})
+
+
+@incident(ID, "ModifyVpcEndpoint--same-zone")
+def moved_within_a_zone_and_opened() -> Incident:
+    """EC2 refuses the own subnet beside the other, and with it all else that the call was to mend."""
+    place = vpc()
+    id = interface(place)
+    other = subnet_of(place["vpc"], "10.1.9.0/24")
+    wide = ec2().create_security_group(VpcId=place["vpc"], GroupName="wide", Description="All")["GroupId"]
+    event = call("ec2", "ModifyVpcEndpoint", {"ModifyVpcEndpointRequest": {"VpcEndpointId": id}})
+
+    def spoil() -> None:
+        ec2().modify_vpc_endpoint(VpcEndpointId=id, RemoveSubnetIds=[place["subnet"]])
+        policy = json.dumps(OPEN | {"Version": "2012-10-17"})
+        ec2().modify_vpc_endpoint(
+            VpcEndpointId=id, AddSubnetIds=[other], AddSecurityGroupIds=[wide], PolicyDocument=policy
+        )
 
     return build(event, id, spoil, settings={"interface_endpoints": "enforce"})
 

@@ -79,8 +79,10 @@ def lost(endpoint: Any = GATEWAY, loss: str = "deleted", **more: Any) -> Any:
     return replace(endpoint, loss=loss, **more)
 
 
-def modify(**parameters: Any) -> tuple[ApiCall, ...]:
-    return (ApiCall("ec2", "modify_vpc_endpoint", {"VpcEndpointId": "vpce-0aa", **parameters}),)
+def modify(*calls: dict[str, Any], **parameters: Any) -> tuple[ApiCall, ...]:
+    """One call, or several."""
+    given = ({"VpcEndpointId": "vpce-0aa", **each} for each in calls or [parameters])
+    return tuple(ApiCall("ec2", "modify_vpc_endpoint", each) for each in given)
 
 
 def created(violation: Violation) -> dict[str, Any]:
@@ -171,6 +173,17 @@ def failure(id: str, code: str) -> dict[str, Any]:
         ),
         pytest.param(
             call("ec2", "CreateVpcEndpoint", None, responseElements=incidents.made("vpce-1")), ["vpce-1"], id="created"
+        ),
+        pytest.param(call("ec2", "ModifyVpcEndpoint", {"vpcEndpointId": "vpce-1"}), ["vpce-1"], id="modified, bare"),
+        pytest.param(
+            call("ec2", "ModifyVpcEndpoint", {"modifyVpcEndpointRequest": {"vpcEndpointId": "vpce-1"}}),
+            ["vpce-1"],
+            id="modified, in other letters",
+        ),
+        pytest.param(
+            call("ec2", "CreateVpcEndpoint", {}, responseElements={"vpcEndpoint": {"vpcEndpointId": "vpce-1"}}),
+            ["vpce-1"],
+            id="created, bare",
         ),
     ],
 )
@@ -472,14 +485,6 @@ def test_an_audited_loss_shows_the_fix_and_waits_for_nothing() -> None:
         ),
         pytest.param(
             INTERFACE,
-            replace(INTERFACE, private_dns=False, policy=STRICT),
-            {"PolicyDocument": OPEN, "PrivateDnsEnabled": True, "DnsOptions": INTERFACE.dns},
-            {"PolicyDocument": STRICT, "PrivateDnsEnabled": False},
-            "another policy; private DNS is off; other DNS options",
-            id="several at once",
-        ),
-        pytest.param(
-            INTERFACE,
             replace(INTERFACE, dns={"DnsRecordIpType": "ipv6"}),
             {"DnsOptions": INTERFACE.dns},
             {"DnsOptions": {"DnsRecordIpType": "ipv6"}},
@@ -518,6 +523,76 @@ def test_a_change_is_mended_in_place_and_can_be_undone(
     violation = decide(now, before, **ENFORCED)
     assert (violation.fix, violation.undo, violation.audit_only) == (modify(**fix), modify(**undo), "")
     assert violation.what.endswith(f" in vpc-1 is not as it was: {what}")
+
+
+ALL_CHANGED = replace(
+    INTERFACE,
+    policy=STRICT,
+    private_dns=False,
+    ip_type="ipv6",
+    subnets=("subnet-9",),
+    groups=("sg-9",),
+    crowded={"subnet-1": "subnet-9"},
+)
+NAMED = {"PrivateDnsEnabled": True, "DnsOptions": INTERFACE.dns, "IpAddressType": "ipv4"}
+
+
+def test_one_part_that_ec2_refused_kept_all_others_from_being_mended() -> None:
+    violation = decide(ALL_CHANGED, INTERFACE, **ENFORCED)
+    assert violation.fix == modify(
+        {"PolicyDocument": OPEN},
+        {"AddSecurityGroupIds": ["sg-1", "sg-2"], "RemoveSecurityGroupIds": ["sg-9"]},
+        {"AddSubnetIds": ["subnet-2"]},
+        {"RemoveSubnetIds": ["subnet-9"]},
+        {"AddSubnetIds": ["subnet-1"]},
+        NAMED,
+    )
+    assert violation.undo == modify(
+        {"PrivateDnsEnabled": False, "IpAddressType": "ipv6"},
+        {"RemoveSubnetIds": ["subnet-1"]},
+        {"AddSubnetIds": ["subnet-9"]},
+        {"RemoveSubnetIds": ["subnet-2"]},
+        {"RemoveSecurityGroupIds": ["sg-1", "sg-2"], "AddSecurityGroupIds": ["sg-9"]},
+        {"PolicyDocument": STRICT},
+    )
+    opened = replace(GATEWAY, policy=OPEN, tables=("rtb-1",))
+    assert decide(opened, GATEWAY).fix == modify({"PolicyDocument": STRICT}, {"AddRouteTableIds": ["rtb-2"]})
+
+
+def test_a_subnet_in_the_place_of_one_that_is_gone_is_left_where_it_is() -> None:
+    moved = replace(INTERFACE, subnets=("subnet-2", "subnet-9"), crowded={"subnet-1": "subnet-9"})
+    assert [*decide(moved, INTERFACE, **ENFORCED).fix] == [
+        *modify({"RemoveSubnetIds": ["subnet-9"]}, {"AddSubnetIds": ["subnet-1"]})
+    ]
+    assert guardrail.evaluate(replace(moved, missing=("subnet-1",)), case(INTERFACE, **ENFORCED)) is None
+
+
+NO_DNS = "no private DNS while enableDnsSupport or enableDnsHostnames of vpc-1 is off"
+
+
+def test_an_endpoint_whose_vpc_has_no_dns_was_not_made_again_at_all() -> None:
+    violation = decide(lost(INTERFACE, taken={"the private DNS name": NO_DNS}), INTERFACE, **ENFORCED)
+    parameters = created(violation)
+    assert (parameters["PrivateDnsEnabled"], "DnsOptions" in parameters) == (False, False)
+    assert (parameters["PolicyDocument"], parameters["SecurityGroupIds"]) == (OPEN, ["sg-1", "sg-2"])
+    assert f"It could not have all that it had: {NO_DNS}." in violation.todo
+    made = replace(INTERFACE, arn=f"{TARGET}b", private_dns=False, taken={"the private DNS name": NO_DNS})
+    assert guardrail.heir_of(INTERFACE, [made], "") is None
+    tagged = replace(made, tags={"holdfast:replaces": "vpce-0aa"})
+    assert guardrail.heir_of(INTERFACE, [tagged], "") is tagged
+    assert decide(tagged, INTERFACE, **ENFORCED).todo == f"Mend or delete what is in its way: {NO_DNS}."
+
+
+@pytest.mark.parametrize("state", ["rejected", "failed", "expired"])
+def test_an_endpoint_that_its_service_refuses_was_taken_for_lost(state: str) -> None:
+    refused = replace(INTERFACE, refused=state)
+    violation = decide(refused, INTERFACE, **ENFORCED)
+    assert (violation.fix, violation.what) == ((), f"the endpoint to {KMS} in vpc-1 is {state}")
+    assert "ask the service's owner to accept it, or delete it" in violation.todo
+    assert guardrail.evaluate(refused, case(refused, **ENFORCED)) is None, "it was so when it was first seen"
+    assert not guardrail.newer(replace(refused, subnets=("subnet-1", "subnet-2", "subnet-3")), INTERFACE)
+    assert guardrail.newer(INTERFACE, refused)
+    assert not has_name(refused)
 
 
 def test_changes_are_audited_until_somebody_may_make_them() -> None:
@@ -566,7 +641,7 @@ def test_a_route_table_that_another_endpoint_has_is_handed_to_a_person() -> None
     led = replace(GATEWAY, strays={"subnet-1": "rtb-9"}, taken={"rtb-9": "vpce-0bb"})
     violation = decide(led, GATEWAY)
     assert (violation.fix, violation.what.endswith("vpce-0bb has rtb-9")) == ((), True)
-    assert "Mend or delete what took its place: vpce-0bb has rtb-9" in violation.todo
+    assert "Mend or delete what is in its way: vpce-0bb has rtb-9" in violation.todo
     beside = decide(replace(led, tables=("rtb-1",)), GATEWAY)
     assert beside.fix == modify(AddRouteTableIds=["rtb-2"])
     assert "vpce-0bb has rtb-9" in beside.todo
@@ -1017,6 +1092,200 @@ def modified(scene: Scene, **how: Any) -> dict[str, Any]:
     return call("ec2", "ModifyVpcEndpoint", {"ModifyVpcEndpointRequest": {"VpcEndpointId": scene.id}})
 
 
+def refuses(operation: str, code: str, message: str = "", *, given: str = "") -> Any:
+    """EC2 refuses these calls, or those with this parameter."""
+
+    def answer(params: Any, **_: Any) -> Any:
+        if any(name.startswith(given) for name in params["body"]):
+            raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+    return lambda here: here.aws.session.register(f"before-call.ec2.{operation}", answer)
+
+
+def opened(scene: Scene) -> dict[str, Any]:
+    return modified(scene, PolicyDocument=json.dumps(incidents.OPEN | {"Version": "2012-10-17"}))
+
+
+def policy_of(scene: Scene) -> Any:
+    (found,) = boto3.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[scene.id])["VpcEndpoints"]
+    return json.loads(found["PolicyDocument"])
+
+
+def without_name(scene: Scene) -> None:
+    """Moto's ModifyVpcEndpoint knows no private DNS."""
+    ec2_backends[ME][REGION].vpc_end_points[scene.id].private_dns_enabled = False
+
+
+def set_dns(scene: Scene, on: bool) -> None:
+    boto3.client("ec2").modify_vpc_attribute(VpcId=scene.place["vpc"], EnableDnsHostnames={"Value": on})
+
+
+SHARED: dict[str, Any] = {"baseline_principals": [CI]}
+CONFLICT = "private-dns-enabled cannot be set because there is already a conflicting DNS domain for kms in the VPC"
+NEEDS_DNS = "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "outcome", "says"),
+    [
+        ("InvalidParameter", NEEDS_DNS, "escalated", "Set enableDnsSupport and enableDnsHostnames to true"),
+        ("InvalidParameter", "Something else", "escalated", "Something else"),
+        ("InvalidParameter", CONFLICT, "deferred", ""),
+        ("OperationInProgress", "VpcEndpoint modify operation in progress", "deferred", ""),
+    ],
+)
+def test_private_dns_that_ec2_refused_kept_an_open_policy(
+    private: Scene, code: str, message: str, outcome: str, says: str
+) -> None:
+    without_name(private)
+    refusal = refuses("ModifyVpcEndpoint", code, message, given="PrivateDnsEnabled")
+    assert run(ID, opened(private), private.settings, hook=refusal, **SHARED).outcome == outcome
+    assert policy_of(private) == incidents.OPEN
+    assert [says in message["todo"] for message in heard()] == [True] * (outcome == "escalated")
+    assert bool(still_open()) == (outcome == "deferred")
+
+
+def test_private_dns_is_left_out_while_the_vpc_has_none_and_comes_back_with_it(private: Scene) -> None:
+    event = opened(private)
+    without_name(private)
+    set_dns(private, on=False)
+    result = run(ID, event, private.settings, **SHARED)
+    assert (result.outcome, result.writes, policy_of(private)) == ("escalated", ["ModifyVpcEndpoint"], incidents.OPEN)
+    (message,) = heard()
+    assert f"enableDnsHostnames of {private.place['vpc']} is off" in message["todo"]
+    before = replace(private.read(), private_dns=True)
+    set_dns(private, on=True)
+    assert [call.parameters["PrivateDnsEnabled"] for call in decide(private.read(before=before), before).fix] == [True]
+
+
+def test_another_endpoint_with_the_private_dns_name_kept_an_open_policy(private: Scene) -> None:
+    event = opened(private)
+    without_name(private)
+    other = incidents.interface(private.place)
+    assert run(ID, event, private.settings, **SHARED).outcome == "escalated"
+    assert policy_of(private) == incidents.OPEN
+    assert f"{other} has the private DNS name" in heard()[0]["todo"]
+
+
+def test_a_route_that_ec2_did_not_make_kept_an_open_policy(scene: Scene) -> None:
+    table = scene.place["routed"]
+    boto3.client("ec2").modify_vpc_endpoint(VpcEndpointId=scene.id, AddRouteTableIds=[scene.place["aside"]])
+    scene.look()
+    event = opened(scene)
+    ec2_backends[ME][REGION].vpc_end_points[scene.id].route_table_ids.clear()
+    by_hand(scene)
+    result = run(ID, event, scene.settings, **SHARED)
+    assert (result.outcome, result.writes) == ("escalated", ["ModifyVpcEndpoint"] * 2)
+    (message,) = heard()
+    assert f"{table} leads pl-" in message["todo"]
+    assert (policy_of(scene), reached(scene)) == (incidents.STRICT, [[scene.place["aside"]]])
+
+
+def test_a_refused_route_table_kept_an_open_policy(scene: Scene) -> None:
+    event = opened(scene)
+    ec2_backends[ME][REGION].vpc_end_points[scene.id].route_table_ids.clear()
+    refusal = refuses("ModifyVpcEndpoint", "RouteAlreadyExists", given="AddRouteTableId")
+    assert run(ID, event, scene.settings, hook=refusal, **SHARED).outcome == "escalated"
+    assert "Delete that route" in heard()[0]["todo"]
+    assert policy_of(scene) == incidents.STRICT
+
+
+def by_hand(scene: Scene) -> str:
+    """A route to the service, in the place of the endpoint's, that leads out."""
+    clear(scene)
+    return incidents.routed_out(scene.place, scene.place["routed"], S3)
+
+
+def clear(scene: Scene) -> None:
+    """Of routes to prefix lists."""
+    table = ec2_backends[ME][REGION].route_tables[scene.place["routed"]]
+    for prefix in [route.destination_prefix_list_id for route in table.routes]:
+        if prefix:
+            ec2_backends[ME][REGION].delete_route(table.id, prefix)
+
+
+def reached(scene: Scene) -> list[list[str]]:
+    """The route tables of each endpoint."""
+    return [found["RouteTableIds"] for found in incidents.alive()]
+
+
+def test_a_route_made_by_hand_kept_a_deleted_endpoint_from_all_its_tables(scene: Scene) -> None:
+    boto3.client("ec2").modify_vpc_endpoint(VpcEndpointId=scene.id, AddRouteTableIds=[scene.place["aside"]])
+    scene.look()
+    scene.state("deleted")
+    out = by_hand(scene)
+    assert scene.deleted() == "escalated"
+    (message,) = heard()
+    assert f"{scene.place['routed']} leads pl-" in message["todo"]
+    assert out in message["todo"]
+    assert reached(scene) == [[scene.place["aside"]]]
+    assert (scene.look(), len(incidents.alive()), heard()) == ("escalated", 1, [])
+
+
+def test_with_routes_made_by_hand_in_all_its_tables_it_is_left_to_a_person(scene: Scene) -> None:
+    scene.delete()
+    out = by_hand(scene)
+    assert (scene.deleted(), reached(scene)) == ("escalated", [])
+    (message,) = heard()
+    assert (message["calls"], out in message["todo"]) == ([], True)
+
+
+def test_it_waits_while_the_old_routes_are_still_there(scene: Scene) -> None:
+    """EC2 refuses new ones beside them."""
+    scene.state("deleting")
+    assert (scene.deleted(), others(scene)) == ("deferred", [])
+    clear(scene)
+    assert (scene.look(), reached(scene)) == ("remediated", [[scene.place["routed"]]])
+
+
+def test_a_deleted_endpoint_was_not_made_again_while_its_vpc_had_no_dns(private: Scene) -> None:
+    private.delete()
+    set_dns(private, on=False)
+    assert private.deleted() == "escalated"
+    (new,) = others(private)
+    assert (new["PrivateDnsEnabled"], new["Groups"][0]["GroupId"]) == (False, private.place["group"])
+    assert "enableDnsSupport" in heard()[0]["todo"]
+    assert (private.look(), len(others(private)), heard()) == ("escalated", 1, [])
+
+
+def test_a_tagged_endpoint_that_lacks_what_a_third_has_passed_for_one_that_nobody_knew() -> None:
+    with account():
+        unknown = Scene(known=False, interface=True)
+        unknown.delete()
+        tagged = incidents.interface(unknown.place)
+        ec2_backends[ME][REGION].vpc_end_points[tagged].private_dns_enabled = False
+        boto3.client("ec2").create_tags(Resources=[tagged], Tags=[{"Key": "holdfast:replaces", "Value": unknown.id}])
+        third = incidents.interface(unknown.place | {"group": unknown.place["default"]})
+        assert unknown.deleted() == "escalated"
+        assert f"{third} has the private DNS name" in heard()[0]["todo"]
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "says"),
+    [
+        ("InvalidServiceName", "The Vpc Endpoint Service does not exist", "Ask its owner"),
+        ("InvalidParameter", NEEDS_DNS, "Set enableDnsSupport and enableDnsHostnames to true"),
+        ("RouteAlreadyExists", "", "Delete that route"),
+    ],
+)
+def test_nobody_was_told_why_an_endpoint_could_not_be_made_again(
+    scene: Scene, code: str, message: str, says: str
+) -> None:
+    scene.delete()
+    event, refusal = incidents.deletion(scene.id), refuses("CreateVpcEndpoint", code, message)
+    assert run(ID, event, scene.settings, hook=refusal).outcome == "escalated"
+    assert [says in message["todo"] for message in heard()] == [True]
+
+
+@pytest.mark.parametrize("state", ["rejected", "failed", "expired"])
+def test_an_endpoint_that_its_service_refuses_was_made_again_at_every_sweep(private: Scene, state: str) -> None:
+    private.state(state)
+    for n in range(3):
+        swept = run(ID, sweep(f"sweep-{n}"), private.settings, remediate_existing=True, delivery=f"d{n}")
+        assert (swept.outcomes[private.target], swept.writes) == ("escalated", [])
+    assert [message["what"].endswith(f" is {state}") for message in heard()] == [True]
+
+
 def test_a_change_is_only_audited_until_baseline_principals_is_set(scene: Scene) -> None:
     event = modified(scene, PolicyDocument=OPEN)
     result = run(ID, event)
@@ -1102,6 +1371,21 @@ def test_a_required_service_that_never_was_is_made_and_only_once(scene: Scene) -
     tables = boto3.client("ec2").describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [ours.name]}])
     assert set(new["RouteTableIds"]) == {table["RouteTableId"] for table in tables["RouteTables"]}
     assert run(ID, look(ID, HERE.arn("ec2", "vpc/vpc-0gone")), settings).outcome == "compliant"
+
+
+def test_a_route_made_by_hand_kept_a_required_endpoint_from_being_made(required: "Required") -> None:
+    settings = {"required_services": {required.place["vpc"]: ["s3"]}}
+    incidents.routed_out(required.place, required.place["aside"], S3)
+    assert run(ID, look(ID, required.target), settings).outcome == "remediated"
+    (made,) = incidents.alive()
+    assert required.place["aside"] not in made["RouteTableIds"]
+    assert required.place["routed"] in made["RouteTableIds"]
+
+
+def test_of_a_required_service_no_second_endpoint_is_made_beside_one_that_failed(required: "Required") -> None:
+    id = required.endpoint(S3, RouteTableIds=[required.place["routed"]])
+    ec2_backends[ME][REGION].vpc_end_points[id].state = "failed"
+    assert required.read("s3") == Vpc(required.place["vpc"], {}, {S3: (id,)})
 
 
 def test_a_required_gateway_endpoint_that_no_table_leads_to_is_none(scene: Scene) -> None:
@@ -1226,7 +1510,8 @@ def test_what_has_no_way_to_a_required_service_is_named() -> None:
     assert violation.fix == ()
     assert violation.todo == (
         f"Make an interface endpoint in the subnets that use it: {KMS}. "
-        "Add these route tables to its gateway endpoint; switch on these endpoints' private DNS."
+        "Add these route tables to its gateway endpoint, in the place of other routes to the service; "
+        "have these endpoints accepted, and switch on their private DNS."
     )
     unnamed = decide(Vpc("vpc-1", partly={KMS: ("vpce-0bb",)}))
     assert unnamed.what == f"vpc-1 has no way to {KMS} by vpce-0bb"
@@ -1466,7 +1751,7 @@ UNMADE = f"Make an interface endpoint in the subnets that use it: {KMS}."
         (
             replace(GATEWAY, strays={"subnet-1": "rtb-9"}, taken={"rtb-9": "vpce-0bb"}),
             0,
-            "Mend or delete what took its place: vpce-0bb has rtb-9.",
+            "Mend or delete what is in its way: vpce-0bb has rtb-9.",
         ),
         (Vpc("vpc-1", {S3: ("rtb-1",)}), 0, ""),
         (Vpc("vpc-1", {KMS: (), S3: ("rtb-1",)}), 0, UNMADE),

@@ -31,12 +31,13 @@ def camel(name: str) -> str:
     return "".join(map(str.title, name.split("_")))
 
 
-def existing(ids: Iterable[str], aws: Aws) -> set[str]:
-    """Those that there are of some route tables, subnets and security groups."""
-    wanted, there = list(ids), set()
+def existing(ids: Iterable[str], aws: Aws) -> dict[str, Any]:
+    """Those that there are of some route tables, subnets and security groups, by their ids."""
+    wanted = list(ids)
+    there: dict[str, Any] = {}
     for prefix, (kind, by) in PARTS.items():
         if some := [id for id in wanted if id.startswith(prefix)]:
-            there |= {item[camel(by)] for item in described(kind, aws, **{by: some})}
+            there |= {item[camel(by)]: item for item in described(kind, aws, **{by: some})}
     return there
 
 
@@ -53,6 +54,26 @@ def leads_out(table: Mapping[str, Any]) -> bool:
     """Whether a route table has a route that neither stays in its VPC nor leads to a gateway endpoint."""
     routes = ((route.get("GatewayId", ""), "DestinationPrefixListId" in route) for route in table.get("Routes", ()))
     return any(to != "local" and not (listed and to.startswith("vpce-")) for to, listed in routes)
+
+
+def listed(table: Mapping[str, Any]) -> dict[str, str]:
+    """The prefix lists to which a route table has routes, and what each leads to (`nat-…`, `vpce-…`)."""
+    routes = (route for route in table.get("Routes", ()) if "DestinationPrefixListId" in route)
+    return {route["DestinationPrefixListId"]: _target(route) for route in routes}
+
+
+def _target(route: Mapping[str, Any]) -> str:
+    """EC2 has a field for every kind of target: `NatGatewayId`, `TransitGatewayId`, …"""
+    kinds = (name for name in route if name.endswith("Id") and not name.startswith("Destination"))
+    return next((str(route[name]) for name in kinds if name != "InstanceOwnerId"), "something else")
+
+
+def has_dns(vpc: str, aws: Aws) -> bool:
+    """Whether EC2 gives private DNS names in a VPC (VPC user guide, "DNS attributes for your VPC")."""
+    ask = aws.client("ec2").describe_vpc_attribute
+    support = ask(VpcId=vpc, Attribute="enableDnsSupport")["EnableDnsSupport"]
+    names = ask(VpcId=vpc, Attribute="enableDnsHostnames")["EnableDnsHostnames"]
+    return bool(support.get("Value") and names.get("Value"))
 
 
 def tags(raw: Mapping[str, Any]) -> dict[str, str]:
