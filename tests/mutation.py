@@ -43,6 +43,13 @@ UNIT = {
         "integration/test_watch.py",
     ],
     "contest": ["unit/test_fights.py", "integration/test_contest.py"],
+    "aws": ["unit/test_aws.py", "integration/test_elsewhere.py"],
+    "delivery": ["unit/test_s3_default_encryption.py"],
+    "keys": ["unit/test_s3_default_encryption.py"],
+    "digest": ["integration/test_watch.py"],
+    "telemetry": ["integration/test_entry.py"],
+    "world": ["integration/test_entry.py"],
+    "value": ["unit/test_value.py"],
 }
 GUARDRAIL = """from pathlib import Path
 
