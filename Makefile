@@ -1,6 +1,6 @@
 # `make demo` shows the main job, `make test` proves it; both set everything up by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help set-up dev demo test proofs torture e2e lint types template checkov calls docs docs-check bench mutants sbom audit build layer check clean
+.PHONY: help set-up dev demo test coverage proofs torture e2e lint types template checkov calls docs docs-check bench mutants sbom audit build layer check clean
 
 # The newest Python that works: a version manager's shim may be on PATH and yet refuse to run.
 PYTHON := $(shell for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
@@ -21,8 +21,11 @@ demo: set-up ## incidents played in an AWS account on this machine: no AWS, no D
 
 PROOFS = tests/faults tests/e2e/test_roles.py
 
-test: dev ## the tests; ARGS="tests/unit/test_value.py" for some, whose coverage is not asked for
-	$(RUN) pytest -n auto $(if $(ARGS),,--cov --cov-report=term) $(addprefix --ignore=,$(PROOFS)) $(ARGS)
+test: dev ## the tests; ARGS="tests/unit/test_value.py" for some
+	$(RUN) pytest -n auto $(addprefix --ignore=,$(PROOFS)) $(ARGS)
+
+coverage: ## the tests, and which lines none of them runs
+	@$(MAKE) test ARGS=--cov
 
 proofs: dev ## faults at every call of every guardrail, and every right taken from every role: minutes more
 	$(RUN) pytest -n auto $(PROOFS) $(ARGS)
@@ -66,7 +69,7 @@ bench: dev ## speed, size and cost, beside others; writes docs/performance.md an
 mutants: dev .venv/.mutation ## breaks modules on purpose, to find what no test notices: MODULES="policy message"
 	.venv/bin/python tests/mutation.py $(MODULES)
 
-check: lint types template checkov docs-check test proofs demo e2e ## what CI does, but for the audit
+check: lint types template checkov docs-check coverage proofs demo e2e ## what CI does, but for the audit
 
 sbom: .build/sbom.cdx.json ## what the layer is made of, as CycloneDX
 

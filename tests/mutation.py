@@ -46,8 +46,8 @@ UNIT = {
     "aws": ["unit/test_aws.py", "integration/test_elsewhere.py"],
     "delivery": ["unit/test_s3_default_encryption.py"],
     "keys": ["unit/test_s3_default_encryption.py"],
-    "digest": ["integration/test_watch.py"],
-    "telemetry": ["integration/test_entry.py"],
+    "digest": ["unit/test_digest.py"],
+    "telemetry": ["integration/test_entry.py", "integration/test_path.py"],
     "world": ["integration/test_entry.py"],
     "value": ["unit/test_value.py"],
 }

@@ -1,18 +1,21 @@
 """Lambda's own entries: the environment that the template gives, a context, and what comes back. On moto."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import boto3
 import pytest
 from holdfast import telemetry
-from holdfast.event import BadEvent
+from holdfast.event import BadEvent, Place
 from holdfast.guardrail import wired
+from holdfast.world import World
 from holdfast_cli import project
 from support import ME, REGION, account, call, canary, heard, items, look, make_bucket, make_rule
 
 GUARDRAIL = "s3-public-access-block"
+UNITS = {("Remediated", "Count"), ("Delay", "Seconds")}
 
 
 @dataclass
@@ -57,6 +60,22 @@ def test_an_event_comes_in_and_its_outcome_goes_out(capsys: pytest.CaptureFixtur
     metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     assert [found["Remediated"] for found in metrics] == [[1.0]]
     assert metrics[0]["Delay"] > [0.0]
+    (declared,) = metrics[0]["_aws"]["CloudWatchMetrics"]
+    assert {(metric["Name"], metric["Unit"]) for metric in declared["Metrics"]} == UNITS
+
+
+def test_an_event_that_seems_to_come_before_its_call_has_no_delay(capsys: pytest.CaptureFixture[str]) -> None:
+    event = call("s3", "DeleteBucketPublicAccessBlock", {"bucketName": "lake"}, eventTime="2999-01-01T00:00:00Z")
+    project.load(GUARDRAIL).handler(event, Context())
+    assert '"Delay":[0.0]' in capsys.readouterr().out
+
+
+def test_the_world_is_as_the_template_says() -> None:
+    made = World.of(os.environ | {"HOLDFAST_RECORD_DAYS": "30", "HOLDFAST_ROLE": "arn:aws:iam::123456789012:role/x"})
+    assert (made.guardrail, made.ledger.table, made.ledger.days, made.bus) == (GUARDRAIL, "holdfast", 30, "default")
+    assert made.here == Place(ME, REGION, "aws", "arn:aws:iam::123456789012:role/x")
+    usual = World.of(os.environ)
+    assert (usual.ledger.days, usual.here.role) == (400, "")
 
 
 def test_the_log_tells_what_came_of_an_event(caplog: pytest.LogCaptureFixture) -> None:

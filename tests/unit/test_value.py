@@ -23,6 +23,7 @@ def test_it_is_compared_by_its_class_and_its_fields() -> None:
     assert Told("a", "b") == Told("a", "b") != Told("a", "c")
     assert Told("a", "b") != Other("a", "b")
     assert {Told("a", "b"), Told("a", "b")} == {Told("a", "b")}
+    assert hash(Told("a", "b")) != hash(Told("a", "c"))
 
 
 def test_it_shows_its_fields() -> None:

@@ -226,7 +226,7 @@ class Event(Value):
     def epoch(self) -> float:
         """When the call was made (epoch seconds, whole as CloudTrail writes them); 0 if that can't be told."""
         try:
-            return datetime.fromisoformat(self.time.replace("Z", "+00:00")).timestamp()
+            return datetime.fromisoformat(self.time).timestamp()
         except ValueError:
             return 0
 

@@ -17,7 +17,7 @@ def count(name: str, number: int = 1) -> None:
 def delay(event_time: str) -> None:
     """How long the event was on its way: AWS promises no figure, so it is measured. Nothing for a look."""
     try:
-        called = datetime.fromisoformat(event_time.replace("Z", "+00:00"))
+        called = datetime.fromisoformat(event_time)
     except ValueError:
         return
     if called.tzinfo is not None:
