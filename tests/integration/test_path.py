@@ -1217,6 +1217,20 @@ def test_the_target_that_failed_is_logged_and_counted(
     assert '"Failed":[1.0]' in capsys.readouterr().out
 
 
+def test_a_guardrail_that_is_off_by_itself_leads_to_nothing() -> None:
+    set_flag("bad")
+    assert handle(modes={ID: "off"}).outcomes == {}
+    assert handle(modes={"another": "off"}, delivery="d2").outcome == "remediated"
+
+
+def test_only_a_call_has_a_delay(capsys: pytest.CaptureFixture[str]) -> None:
+    set_flag("good")
+    telemetry.metrics.clear_metrics()
+    handle(look(ID, TARGET) | {"time": "2026-01-01T00:00:00Z"})
+    telemetry.flush()
+    assert '"Delay"' not in capsys.readouterr().out
+
+
 def test_a_call_that_failed_leads_to_nothing() -> None:
     set_flag("bad")
     failed = event(errorCode="AccessDenied")
