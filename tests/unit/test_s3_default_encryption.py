@@ -41,6 +41,7 @@ KEYS = (
 SSE_S3 = guardrail.Bucket("lake", "AES256", "", False, ())
 KMS = guardrail.Bucket("lake", "aws:kms", KEY, True, ())
 OK = AWSResponse("https://example.com", 200, HTTPHeaders(), None)
+SHOWN = {"KeyState": "Enabled", "Arn": "arn:aws:kms:eu-west-1:123456789012:key/1234abcd"}  # as KMS always does
 
 
 def decide(bucket: Any, target: str = "arn:aws:s3:::lake", **settings: Any) -> Any:
@@ -528,7 +529,7 @@ def test_what_s3_leaves_out_is_its_own_default(rule: dict[str, Any], seen: tuple
     said = {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}
     here.aws.session.register("before-call.s3.GetBucketEncryption", cast(Any, lambda **_: (OK, said)))
     here.aws.session.register("before-call.s3.GetBucketPolicy", cast(Any, lambda **_: (OK, {"Policy": "{}"})))
-    here.aws.session.register("before-call.kms.DescribeKey", cast(Any, lambda **_: (OK, {"KeyMetadata": {}})))
+    here.aws.session.register("before-call.kms.DescribeKey", cast(Any, lambda **_: (OK, {"KeyMetadata": SHOWN})))
     settings = guardrail.Settings(algorithm="aws:kms:dsse")
     case: Case[Any, Any] = Case(Arn("arn:aws:s3:::lake"), settings, SharedSettings(), None, HERE)
     assert guardrail.read(case, here.aws) == guardrail.Bucket("lake", *seen)
@@ -562,7 +563,7 @@ def test_a_key_of_this_account_that_s3_cannot_use_is_refused(found: Any, refused
     default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": OTHER}
     rules = [{"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": True}]
     said = {"ServerSideEncryptionConfiguration": {"Rules": rules}}
-    answer = (OK, {"KeyMetadata": found}) if isinstance(found, dict) else denied(found)()
+    answer = (OK, {"KeyMetadata": SHOWN | found}) if isinstance(found, dict) else denied(found)()
     here.aws.session.register("before-call.s3.GetBucketEncryption", cast(Any, lambda **_: (OK, said)))
     here.aws.session.register("before-call.s3.GetBucketPolicy", cast(Any, lambda **_: (OK, {"Policy": "{}"})))
     here.aws.session.register("before-call.kms.DescribeKey", cast(Any, lambda **_: answer))

@@ -44,4 +44,4 @@ def look_up(key: str, aws: Aws) -> Key:
     if answer is None:
         return Key(MISSING)
     said = answer["KeyMetadata"]
-    return Key(said.get("KeyState", ""), said.get("Arn", ""), said.get("KeySpec", ENCRYPTS))
+    return Key(said["KeyState"], said["Arn"], said.get("KeySpec", ENCRYPTS))
