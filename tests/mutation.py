@@ -19,7 +19,7 @@ COPIED = ("tests", ".build/layer", "cli", "functions", "events", "docs", "templa
 UNIT = {
     "policy": ["unit/test_policy.py", "unit/test_corpus.py", "unit/test_policy_work.py"],
     "perimeter": ["unit/test_perimeter.py", "unit/test_s3_vpc_only_policy.py", "unit/test_policy_properties.py"],
-    "trail": ["unit/test_cloudtrail_logging.py", "integration/test_trails.py"],
+    "trail": ["unit/test_cloudtrail_logging.py", "integration/test_trails.py", "integration/test_elsewhere.py"],
     "endpoint": ["unit/test_vpc_endpoint.py"],
     "network": ["unit/test_vpc_endpoint.py"],
     "message": ["unit/test_message.py", "integration/test_hostile_text.py"],

@@ -332,6 +332,16 @@ def test_a_trail_gets_its_log_group_back_if_the_role_may_be_passed(
     assert ("cloudwatch_role_arn" in heard()[0]["todo"]) == (outcome == "escalated")
 
 
+def test_a_stopped_trail_of_this_accounts_organisation_is_left_to_its_people() -> None:
+    """In the management account, too: what it records of all accounts is not for one account's stack to change."""
+    trail(IsOrganizationTrail=True)
+    run(ID, sweep("first"))
+    stop()
+    result = run(ID, call("cloudtrail", "StopLogging", {"name": "audit"}), delivery="delivery-2")
+    assert (result.outcome, result.writes) == ("escalated", [])
+    assert "Only its organisation's management account" in heard()[0]["todo"]
+
+
 def of_the_organisation(status: Callable[..., Any]) -> Hooks:
     """What a member account is shown: its list has the trail, and of that only the status (or not even that)."""
     listed = {"Trails": [{"TrailARN": THEIRS, "Name": "organisation", "HomeRegion": REGION}]}
