@@ -10,6 +10,8 @@ import pytest
 import time_machine
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.exceptions import EndpointConnectionError
+from holdfast.ledger import LedgerLost
 from incidents import kms_key_deletion as keys
 from support import HERE, MALLORY, REGION, Result, account, at_home, call, exempt, heard, look, make_bucket, run, sweep
 
@@ -100,3 +102,16 @@ def test_who_stops_the_organisations_trail_from_a_member_account_is_told() -> No
     result = run("cloudtrail-logging", stopped, delivery="stopped", hook=shown(False))
     assert (result.outcomes, result.writes) == ({theirs: "escalated"}, [])
     assert [message["actor"]["arn"] for message in heard()] == [MALLORY]
+
+
+def test_another_accounts_thing_is_not_passed_over_while_nobody_can_tell_whether_it_is_known() -> None:
+    theirs = f"arn:aws:cloudtrail:{REGION}:999999999999:trail/organisation"
+
+    def down(world: Any) -> None:
+        world.aws.session.register("before-call.dynamodb.GetItem", refuse)
+
+    def refuse(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="dynamodb")
+
+    with pytest.raises(LedgerLost):
+        run("cloudtrail-logging", call("cloudtrail", "StopLogging", {"name": theirs}), hook=down)

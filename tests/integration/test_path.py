@@ -551,6 +551,26 @@ def test_a_fix_that_aws_refuses_until_a_person_acts_is_escalated_with_what_to_do
     assert not still_open()
 
 
+def test_what_is_to_be_tried_later_is_not_given_up_because_the_same_error_may_mean_more() -> None:
+    once: list[str] = []
+
+    def refuse(**_: Any) -> None:
+        if not once:
+            once.append("refused")
+            set_flag("stubborn")
+            raise ClientError({"Error": {"Code": "Ruled", "Message": "not now"}}, "AddTagsToResource")
+
+    patient = replace(
+        FORGETFUL,
+        later={"Ruled: not now": 60},
+        stuck={"Ruled": "Ask."},
+        evaluate=lambda s, c: SHORT if s.value == "bad" else evaluate(s, c),
+    )
+    set_flag("bad")
+    result = handle(handler=patient, hook=lambda w: w.aws.session.register("before-call.ssm.AddTagsToResource", refuse))
+    assert (result.outcome, flag()) == ("remediated", "good")
+
+
 def test_of_a_fix_that_aws_refused_half_way_the_calls_that_it_took_are_told() -> None:
     half = replace(FORGETFUL, stuck={"Ruled": "Ask."}, evaluate=lambda s, c: replace(SHORT, fix=(put("x"), *SHORT.fix)))
     set_flag("bad")

@@ -208,7 +208,7 @@ def hindered(now: Endpoint, wanted: set[str], beside: Iterable[Endpoint], aws: A
     crowded = {id: zones[zone] for id in sorted(lacks) if (zone := there.get(id, {}).get("AvailabilityZone")) in zones}
     tables = [raw for id, raw in there.items() if id.startswith("rtb-")]
     own = {other.id for other in rivals} | (set() if now.loss else {now.id})
-    taken = dict(routed_by_hand(now.service, tables, own, aws))
+    taken = routed_by_hand(now.service, tables, own, aws)
     if DNS_NAME in wanted and not has_dns(now.vpc, aws):
         taken[DNS_NAME] = f"no private DNS while enableDnsSupport or enableDnsHostnames of {now.vpc} is off"
     taken |= {claim: other.id for other in rivals for claim in other.claims if claim in wanted}

@@ -192,7 +192,7 @@ class Guardrail(Value, Generic[State, Settings], kw_only=True):
         """Of others only what a sweep has seen, as the trail of an organisation is shown to its members."""
         for target in dict.fromkeys(targets):
             foreign = target.account not in ("", world.here.account)
-            if self.fits(target, world.here) or (foreign and world.ledger.page(world.guardrail, target).rev):
+            if self.fits(target, world.here) or (foreign and world.ledger.is_known(world.guardrail, target)):
                 yield target
             elif foreign:
                 telemetry.logger.info("not ours", extra={"target": target})

@@ -130,6 +130,12 @@ class Ledger(Value):
         page.load()
         return page
 
+    def is_known(self, guardrail: str, target: str) -> bool:
+        """Whether a look has left anything. Raises LedgerLost: what nobody can tell must not be passed over."""
+        page = self.page(guardrail, target)
+        page.must_be_known()
+        return bool(page.rev)
+
     def known(self, guardrail: str) -> Iterator[str]:
         """What a sweep must look at though nothing else may name it: there when last seen, in hand, or told of."""
         pages = self._query(KeyConditionExpression="guardrail = :g", ExpressionAttributeValues={":g": {"S": guardrail}})

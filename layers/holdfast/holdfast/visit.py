@@ -445,10 +445,11 @@ class Visit(Generic[State, Settings]):
             except ClientError as error:
                 if error_code(error) in self.guardrail.missing:
                     return Refusal(made=made)  # it vanished under the fix: the next look sees that
-                later, todo = matching(error, self.guardrail.later), matching(error, self.guardrail.stuck)
-                if later is None and todo is None:
-                    raise
-                return Refusal(str(error), later or 0, todo or "", made)
+                if later := matching(error, self.guardrail.later):
+                    return Refusal(str(error), later=later, made=made)
+                if todo := matching(error, self.guardrail.stuck):
+                    return Refusal(str(error), todo=todo, made=made)
+                raise
         return Refusal(made=len(violation.fix))
 
     def _mended(self, record: Record, rest: Violation | None) -> Outcome:
